@@ -1,0 +1,118 @@
+package device
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/google/go-tpm/tpm2"
+)
+
+// hierarchies that get authorisation values, with the bit of TPMA_PERMANENT that says whether one is set.
+var hierarchies = []struct {
+	name   string
+	handle tpm2.TPMHandle
+	bit    uint32
+}{
+	{"owner", tpm2.TPMRHOwner, 1 << 0},
+	{"endorsement", tpm2.TPMRHEndorsement, 1 << 1},
+	{"lockout", tpm2.TPMRHLockout, 1 << 2},
+}
+
+const (
+	permanentDisableClear = 1 << 8
+	permanentLockoutSet   = 1 << 2
+)
+
+const authFile = "tpm-auth.json"
+
+// secret is an authorisation value. It does not print.
+type secret []byte
+
+func (secret) String() string { return "(secret)" }
+
+// GoString implements fmt.GoStringer.
+func (secret) GoString() string { return "(secret)" }
+
+// auths are the hierarchies' authorisation values that are ours, by name. A hierarchy stands in it from before its value is set
+// in the TPM, and never if somebody else's value was found there: a wrong guess for lockout would lock it for a day.
+type auths struct {
+	path   string
+	values map[string]secret
+}
+
+func readAuths(dir string) (*auths, error) {
+	a := &auths{values: map[string]secret{}}
+	if dir == "" {
+		return a, nil
+	}
+	a.path = filepath.Join(dir, authFile)
+	data, err := os.ReadFile(a.path)
+	if errors.Is(err, os.ErrNotExist) {
+		return a, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read TPM authorisations: %w", err)
+	}
+	var texts map[string]string
+	if err := json.Unmarshal(data, &texts); err != nil {
+		return nil, fmt.Errorf("read TPM authorisations: %s: %w", a.path, err)
+	}
+	for name, text := range texts {
+		if a.values[name], err = hex.DecodeString(text); err != nil {
+			return nil, fmt.Errorf("read TPM authorisations: %s: %s is not hexadecimal", a.path, name)
+		}
+	}
+	return a, nil
+}
+
+// prepare makes a value for every hierarchy that has none in the TPM (by its permanent bits) and none here, and keeps them
+// durably before anybody sets them.
+func (a *auths) prepare(permanent uint32) error {
+	if a.path == "" {
+		return nil
+	}
+	changed := false
+	for _, h := range hierarchies {
+		if permanent&h.bit != 0 || len(a.values[h.name]) != 0 {
+			continue
+		}
+		v, err := newSecret()
+		if err != nil {
+			return err
+		}
+		a.values[h.name], changed = v, true
+	}
+	if !changed {
+		return nil
+	}
+	texts := map[string]string{}
+	for name, v := range a.values {
+		texts[name] = hex.EncodeToString(v)
+	}
+	data, err := json.MarshalIndent(texts, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeDurably(a.path, append(data, '\n'), false)
+}
+
+// newSecret makes 32 random bytes, none of them zero: a TPM drops zeros at the end, and go-tpm v0.9.8 computes a wrong HMAC from
+// a value with a zero anywhere.
+func newSecret() (secret, error) {
+	v := make(secret, 0, 32)
+	var b [1]byte
+	for len(v) < cap(v) {
+		if _, err := rand.Read(b[:]); err != nil {
+			return nil, err
+		}
+		if b[0] != 0 {
+			v = append(v, b[0])
+		}
+	}
+	return v, nil
+}
