@@ -1,0 +1,179 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"camseal/scripts/versity"
+)
+
+const (
+	runs  = 3 // of each side, in turn; the median counts
+	files = 8
+)
+
+// ingest measures a recorder's folder from the first byte read to the last stored receipt, against rclone copying the
+// same folder into a bucket of the same kind.
+func ingest(p *place, s3 bool) ([]row, error) {
+	const total = 1 << 30
+	if err := footage(p.path("footage"), files, total/files); err != nil {
+		return nil, err
+	}
+	var ours, theirs, ratios []float64
+	var last sample
+	for i := range runs {
+		base, err := p.rclone(fmt.Sprintf("rclone-%d", i))
+		if err != nil {
+			return nil, err
+		}
+		last, err = p.camseal(fmt.Sprintf("camseal-%d", i), p.path("footage"), s3)
+		if err != nil {
+			return nil, err
+		}
+		a, b := total/1e6/last.wall.Seconds(), total/1e6/base.Seconds()
+		ours, theirs, ratios = append(ours, a), append(theirs, b), append(ratios, a/b)
+	}
+	vault := map[bool]string{true: "S3 (versitygw, object lock)", false: "folder vault"}[s3]
+	ratio := median(ratios)
+	rows := []row{
+		figure("sealed ingest of 1 GiB in 8 files into "+vault, "%.0f MB/s (runs: %.0f)", median(ours), ours),
+		figure("rclone copy of the same folder into versitygw, 4 transfers", "%.0f MB/s (runs: %.0f)", median(theirs), theirs),
+		target("ratio", fmt.Sprintf("%.2f (runs: %.2f)", ratio, ratios), "at least 1.0", ratio >= 1),
+		figure("what bounds it: processor time in the last run", "%s", last.bound()),
+	}
+	return append(rows, last.memoryRows("1 GiB")...), nil
+}
+
+// memory takes in 1 GiB and 8 GiB and compares the peaks.
+func memory(p *place) ([]row, error) {
+	var rows []row
+	var peaks []sample
+	for _, gib := range []int64{1, 8} {
+		dir := p.path(fmt.Sprintf("footage-%d", gib))
+		if err := footage(dir, files, gib<<30/files); err != nil {
+			return nil, err
+		}
+		s, err := p.camseal(fmt.Sprintf("memory-%d", gib), dir, true)
+		if err != nil {
+			return nil, err
+		}
+		peaks = append(peaks, s)
+		rows = append(rows, s.memoryRows(fmt.Sprintf("%d GiB", gib))...)
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, err
+		}
+	}
+	agent, server := float64(peaks[1].agent)/float64(peaks[0].agent), float64(peaks[1].server)/float64(peaks[0].server)
+	return append(rows,
+		target("agent, 8 GiB against 1 GiB", fmt.Sprintf("%.2f", agent), "about 1", agent < 1.25),
+		target("server, 8 GiB against 1 GiB", fmt.Sprintf("%.2f", server), "about 1", server < 1.25)), nil
+}
+
+// sample is one import: how long, how much memory at the peak, how much processor.
+type sample struct {
+	wall          time.Duration
+	agent, server int64 // peak RssAnon, bytes
+	cpuAgent      time.Duration
+	cpuServer     time.Duration
+	cpuGateway    time.Duration
+	state         string // of the server
+}
+
+func (s sample) bound() string {
+	sum := s.cpuAgent + s.cpuServer + s.cpuGateway
+	return fmt.Sprintf("agent %.1f s, server %.1f s, versitygw %.1f s in %.1f s of wall: %.2f of 2 cores busy",
+		s.cpuAgent.Seconds(), s.cpuServer.Seconds(), s.cpuGateway.Seconds(), s.wall.Seconds(), sum.Seconds()/s.wall.Seconds())
+}
+
+func (s sample) memoryRows(what string) []row {
+	mib := func(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
+	return []row{
+		target("peak RssAnon of the agent, "+what, mib(s.agent), "under 128 MiB", s.agent < 128<<20),
+		target("peak RssAnon of the server, "+what, mib(s.server), "under 256 MiB", s.server < 256<<20),
+	}
+}
+
+// rclone copies the footage into a fresh bucket with object lock and returns how long it took.
+func (p *place) rclone(name string) (time.Duration, error) {
+	gw, err := versity.Start(filepath.Join(p.bin, "s3serve"), p.path(name))
+	if err != nil {
+		return 0, err
+	}
+	defer gw.Stop()
+	env := []string{"RCLONE_CONFIG_V_TYPE=s3", "RCLONE_CONFIG_V_PROVIDER=Other", "RCLONE_CONFIG_V_ENDPOINT=" + gw.Endpoint,
+		"RCLONE_CONFIG_V_ACCESS_KEY_ID=" + gw.RootAccess, "RCLONE_CONFIG_V_SECRET_ACCESS_KEY=" + gw.RootSecret,
+		"RCLONE_CONFIG_V_REGION=us-east-1", "RCLONE_CONFIG=" + p.path("rclone.conf")}
+	r, err := p.do(env, "rclone", "copy", p.path("footage"), "v:"+gw.Bucket, "--transfers", "4", "--ca-cert", gw.CAFile)
+	if err != nil {
+		return 0, err
+	}
+	return r.wall, os.RemoveAll(p.path(name))
+}
+
+// camseal takes the folder in with an agent and a server that are made for it, up to the last stored receipt.
+func (p *place) camseal(name, folder string, s3 bool) (sample, error) {
+	dir := p.path(name)
+	server, agent := filepath.Join(dir, "server"), filepath.Join(dir, "agent")
+	if err := os.MkdirAll(filepath.Join(dir, "tpm"), 0o755); err != nil {
+		return sample{}, err
+	}
+	var storage []string
+	var gw *versity.Gateway
+	if s3 {
+		var err error
+		if gw, err = versity.Start(filepath.Join(p.bin, "s3serve"), filepath.Join(dir, "s3")); err != nil {
+			return sample{}, err
+		}
+		defer gw.Stop()
+		if storage, err = gw.ServerFlags(); err != nil {
+			return sample{}, err
+		}
+	}
+	if _, err := p.do(nil, "camseal-server", append([]string{"init", "--state", server}, storage...)...); err != nil {
+		return sample{}, err
+	}
+	const api, web = "127.0.0.1:18443", "127.0.0.1:18080"
+	srv, err := p.start(nil, "camseal-server", append([]string{"run", "--state", server, "--listen", api, "--web", web}, storage...)...)
+	if err != nil {
+		return sample{}, err
+	}
+	defer srv.stop()
+	tpm := filepath.Join(dir, "tpm", "s")
+	chip, err := p.start(nil, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+filepath.Dir(tpm), "--server", "type=unixio,path="+tpm,
+		"--ctrl", "type=unixio,path="+tpm+".ctrl", "--flags", "not-need-init,startup-clear")
+	if err != nil {
+		return sample{}, err
+	}
+	defer chip.stop()
+	if err := until("server and TPM", func() bool {
+		_, err1 := os.Stat(tpm)
+		_, err2 := os.Stat(filepath.Join(server, "admin.sock"))
+		return err1 == nil && err2 == nil
+	}); err != nil {
+		return sample{}, fmt.Errorf("%w\n%s", err, srv.out.Bytes())
+	}
+	flags := []string{"--state", agent, "--tpm", "swtpm:" + tpm, "--log-key", filepath.Join(server, "log.vkey"),
+		"--server", "https://" + api, "--ca", filepath.Join(server, "ca.pem")}
+	identity, err := p.do(nil, "camseal-agent", append([]string{"identity"}, flags...)...)
+	if err != nil {
+		return sample{}, err
+	}
+	device := filepath.Join(dir, "device.json")
+	if err := os.WriteFile(device, identity.out.Bytes(), 0o600); err != nil {
+		return sample{}, err
+	}
+	if _, err := p.do(nil, "camseal-server", "device", "register", "--state", server, device); err != nil {
+		return sample{}, err
+	}
+	run, err := p.do(nil, "camseal-agent", append(append([]string{"import"}, flags...), "--recorder", "BENCH", "--settle", "0s", "--json", folder)...)
+	if err != nil {
+		return sample{}, fmt.Errorf("%w\n%s", err, srv.out.Bytes())
+	}
+	out := sample{wall: run.wall, agent: run.peak, server: srv.peak, cpuAgent: run.cpu(), cpuServer: srv.cpu(), state: server}
+	if s3 {
+		out.cpuGateway = processor(gw.PID)
+	}
+	return out, nil
+}
