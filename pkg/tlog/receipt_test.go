@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -272,4 +274,25 @@ func FuzzProof(f *testing.F) {
 			t.Fatalf("a leaf that is not in the log verifies with %q", raw)
 		}
 	})
+}
+
+// TestReceiptMadeByAnother reads what filippo.io/torchwood v0.7.0 (spicy) wrote for the second leaf of a log of three.
+// That version writes no first line yet; c2sp.org/tlog-proof@v1 demands one, so it was put before it. The rest is as it was.
+func TestReceiptMadeByAnother(t *testing.T) {
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	v, err := NewVerifier(strings.TrimSpace(string(read("spicy.vkey"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Receipt{Leaf: read("spicy.leaf"), Proof: read("spicy.tlog-proof")}
+	got, err := r.Verify(v)
+	if err != nil || got.Index != 1 || got.Size != 3 || got.Origin != "example.com/spicy" {
+		t.Fatalf("%+v, %v", got, err)
+	}
 }

@@ -1,0 +1,152 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/transport"
+)
+
+// settings are the keys of agent.yaml; each is a flag of the same name.
+type settings struct {
+	State        string          `help:"Folder for keys, chain and spool." default:"/var/lib/camseal-agent" placeholder:"DIR"`
+	TPM          string          `name:"tpm" help:"/dev/tpmrm0, swtpm:SOCKET, or software (a trial without a TPM). Default: /dev/tpmrm0 if it is there." placeholder:"TPM"`
+	ChainPCR     int             `name:"chain-pcr" help:"PCR that takes the chain's heads, 8-15." default:"13"`
+	LogKey       string          `help:"File with the verifier key of the server's log (log.vkey); needed once, by identity." placeholder:"FILE"`
+	Server       string          `help:"Address of the server." default:"https://127.0.0.1:8443" placeholder:"URL"`
+	CA           string          `name:"ca" help:"File with the authority of the server's certificate. Default: ca.pem in the state folder." placeholder:"FILE"`
+	Recorder     string          `help:"Serial number of the recorder that the files come from."`
+	ChunkSize    size            `help:"Bytes of a chunk." default:"8MiB"`
+	SpoolMax     size            `help:"Bytes of footage held at most; 0: as much as the disk takes." default:"0"`
+	SpoolReserve size            `help:"Bytes of the disk that footage leaves free." default:"256MiB"`
+	Settle       time.Duration   `help:"How long a file must not have changed before it is read." default:"3s"`
+	Readers      int             `help:"Files read at once." default:"2"`
+	Uploads      int             `help:"Chunks sent at once." default:"4"`
+	Gather       time.Duration   `help:"Least time between two seals." default:"100ms"`
+	Lock         []evidence.Lock `help:"Locks of the server's vault that free the local copy." default:"compliance,folder"`
+	Watch        []string        `help:"Folders that run watches." placeholder:"DIR"`
+	Poll         time.Duration   `help:"How often run looks into them." default:"5s"`
+	LogLevel     slog.Level      `help:"debug, info, warn or error." default:"info"`
+}
+
+func (s *settings) check() error {
+	switch {
+	case s.ChunkSize < 4096 || s.ChunkSize > transport.MaxChunk:
+		return usagef("chunk-size: %d is not between 4KiB and 64MiB", s.ChunkSize)
+	case s.SpoolMax != 0 && s.SpoolMax < 2*s.ChunkSize:
+		return usagef("spool-max: %d holds not even two chunks of %d bytes", s.SpoolMax, s.ChunkSize)
+	case s.Readers < 1 || s.Readers > 64:
+		return usagef("readers: %d is not between 1 and 64", s.Readers)
+	case s.Uploads < 1 || s.Uploads > 64:
+		return usagef("uploads: %d is not between 1 and 64", s.Uploads)
+	case s.Settle < 0 || s.Poll <= 0 || s.Gather < 0:
+		return usagef("settle, poll and gather are times such as 3s")
+	case s.ChainPCR < 8 || s.ChainPCR > 15:
+		return usagef("chain-pcr: %d is not between 8 and 15", s.ChainPCR)
+	}
+	for _, l := range s.Lock {
+		if l != evidence.LockCompliance && l != evidence.LockFolder {
+			return usagef("lock: %q is neither compliance nor folder", l)
+		}
+	}
+	return nil
+}
+
+func (s *settings) path(name string) string { return filepath.Join(s.State, name) }
+
+func (s *settings) caFile() string {
+	if s.CA != "" {
+		return s.CA
+	}
+	return s.path("ca.pem")
+}
+
+// tpm returns what to open, or says in so many words that there is no TPM.
+func (s *settings) tpm() (string, error) {
+	if s.TPM != "" {
+		return s.TPM, nil
+	}
+	const usual = "/dev/tpmrm0"
+	if _, err := os.Stat(usual); err != nil {
+		return "", usagef("no TPM found (%s is not there); nothing was changed. Give its address with --tpm; or say --tpm software if you want a trial without one: "+
+			"recordings are then graded software-sealed everywhere", usual)
+	}
+	return usual, nil
+}
+
+// size is a number of bytes, with a unit if one likes.
+type size int64
+
+// UnmarshalText reads 8388608, 8MiB, 8MB or 8M.
+func (s *size) UnmarshalText(text []byte) error {
+	word := strings.TrimSpace(string(text))
+	digits := strings.TrimRight(word, "KMGTiB ")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil || n < 0 {
+		return fmt.Errorf("%q is not a number of bytes such as 256KiB, 8MiB or 2GiB", word)
+	}
+	units := map[string]int64{"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40,
+		"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+	unit, ok := units[strings.TrimSpace(word[len(digits):])]
+	if !ok || n > math.MaxInt64/unit {
+		return fmt.Errorf("%q is not a number of bytes such as 256KiB, 8MiB or 2GiB", word)
+	}
+	*s = size(n * unit)
+	return nil
+}
+
+// yamlFile answers for flags that are not on the command line.
+type yamlFile map[string]any
+
+var _ kong.Resolver = yamlFile(nil)
+
+func loadYAML(r io.Reader) (kong.Resolver, error) {
+	values := yamlFile{}
+	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return values, nil
+}
+
+// Validate implements kong.Resolver: a key that is no setting is refused.
+func (y yamlFile) Validate(app *kong.Application) error {
+	var known []string
+	for _, f := range app.Flags {
+		known = append(known, f.Name)
+	}
+	for k := range y {
+		if k == "help" || k == "config" || !slices.Contains(known, k) {
+			return fmt.Errorf("configuration: there is no key %q", k)
+		}
+	}
+	return nil
+}
+
+// Resolve implements kong.Resolver.
+func (y yamlFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	v, ok := y[flag.Name]
+	if !ok || parent.App == nil {
+		return nil, nil
+	}
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case []any:
+		return v, nil
+	default:
+		return fmt.Sprint(v), nil
+	}
+}

@@ -1,0 +1,219 @@
+package app
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"camseal/agent/internal/seal"
+	"camseal/agent/internal/source"
+	"camseal/agent/internal/spool"
+	"camseal/agent/internal/uplink"
+	"camseal/pkg/attestation/device"
+	"camseal/pkg/evidence"
+)
+
+// bootWait is how long a start waits for its boot statement. A TPM that takes longer does not keep footage from being taken in.
+const bootWait = 20 * time.Second
+
+// node is a running agent: spool, TPM, sealer, uplink and what takes files in.
+type node struct {
+	set    *settings
+	log    *slog.Logger
+	spool  *spool.Spool
+	tpm    device.TPM
+	sealer *seal.Sealer
+	uplink *uplink.Uplink
+	taker  *source.Taker
+	ctx    context.Context // of the whole run: work that others asked for ends with it
+
+	openMu sync.Mutex
+	open   []evidence.RecordingID // that an earlier run left
+
+	stopUplink, stopSealer context.CancelFunc
+	up, sealing            sync.WaitGroup
+	socket                 io.Closer
+	serving                sync.WaitGroup
+}
+
+func openSpool(set *settings, log *slog.Logger) (*spool.Spool, spool.Recovery, error) {
+	return spool.Open(spool.Config{Dir: filepath.Join(set.State, "spool"), MaxBytes: int64(set.SpoolMax), Reserve: int64(set.SpoolReserve),
+		Locks: set.Lock, Now: now, Log: log})
+}
+
+func tpmConfig(set *settings, path string) device.Config {
+	return device.Config{Path: path, ChainPCR: set.ChainPCR, State: set.State}
+}
+
+func openTPM(ctx context.Context, set *settings, path string) (device.TPM, error) {
+	if path == "software" {
+		return device.OpenSoftware(set.path("ak.key"))
+	}
+	tpm, err := device.Open(ctx, tpmConfig(set, path))
+	if err != nil {
+		return nil, fmt.Errorf("open TPM %s: %w", path, err)
+	}
+	return tpm, nil
+}
+
+// start opens everything and sets it to work. After an error nothing is left running.
+func start(ctx context.Context, set *settings, log *slog.Logger) (*node, error) {
+	if err := set.check(); err != nil {
+		return nil, err
+	}
+	path, err := set.tpm()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(set.path("spool")); err != nil {
+		return nil, fmt.Errorf("%w in %s; nothing was changed; run camseal-agent identity first, or give the right --state", spool.ErrNotEnrolled, set.State)
+	}
+	n := &node{set: set, log: log, ctx: ctx}
+	if err := n.start(ctx, path); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+func (n *node) start(ctx context.Context, path string) error {
+	sp, found, err := openSpool(n.set, n.log)
+	if err != nil {
+		return err
+	}
+	n.spool, n.open = sp, found.Open
+	if n.tpm, err = openTPM(ctx, n.set, path); err != nil {
+		return err
+	}
+	if err := sameDevice(sp, n.tpm); err != nil {
+		return err
+	}
+	if n.uplink, err = n.newUplink(); err != nil {
+		return err
+	}
+	n.startSealer(ctx)
+	if err := n.declare(ctx, found); err != nil {
+		return err
+	}
+	n.taker = &source.Taker{Spool: sp, ChunkSize: int64(n.set.ChunkSize), Settle: n.set.Settle, Readers: n.set.Readers, Now: now, Log: n.log}
+	if err := n.serve(); err != nil {
+		return err
+	}
+	up, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stopUplink = stop
+	n.up.Go(func() { n.uplink.Run(up) })
+	return nil
+}
+
+func (n *node) newUplink() (*uplink.Uplink, error) {
+	cert, err := tlsIdentity(n.set)
+	if err != nil {
+		return nil, err
+	}
+	pem, err := os.ReadFile(n.set.caFile())
+	if err != nil {
+		return nil, usagef("the authority of the server's certificate: %w; give the server's ca.pem with --ca", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, usagef("%s holds no certificate", n.set.caFile())
+	}
+	client, err := uplink.NewClient(uplink.ClientConfig{Server: n.set.Server, CA: pool, Device: cert, Now: now})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	log, err := homeLog(n.spool)
+	if err != nil {
+		return nil, err
+	}
+	return uplink.New(uplink.Config{Spool: n.spool, Client: client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Now: now, Logger: n.log}), nil
+}
+
+// startSealer sets the sealer to work and waits until this start's boot statement is in the chain.
+func (n *node) startSealer(ctx context.Context) {
+	n.sealer = seal.New(seal.Config{TPM: n.tpm, Store: n.spool, Software: software(), Log: n.log, Now: now, Gather: n.set.Gather})
+	sealing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stopSealer = stop
+	before, _ := n.spool.Tip(ctx)
+	n.sealing.Go(func() {
+		if err := n.sealer.Run(sealing); err != nil {
+			n.log.Error("sealing ended with statements unsealed; they are kept and are sealed at the next start", slog.Any("error", err))
+		}
+	})
+	timer := time.NewTimer(bootWait)
+	defer timer.Stop()
+	for {
+		changed := n.spool.Changed()
+		if tip, _ := n.spool.Tip(ctx); tip > before {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			n.log.WarnContext(ctx, "the TPM does not answer; what is taken in stays unsealed until it does")
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// declare says in the chain, and in the log, what was found wrong at the start.
+func (n *node) declare(ctx context.Context, found spool.Recovery) error {
+	if found.Removed > 0 {
+		n.log.InfoContext(ctx, "cleared what an interrupted write left", slog.Int("files", found.Removed))
+	}
+	for _, name := range found.Aside {
+		n.log.WarnContext(ctx, "a file in the spool that nothing explains was put aside", slog.String("file", name))
+	}
+	for _, l := range found.Lost {
+		n.log.ErrorContext(ctx, "chunks are gone from this machine's disk; the chain says so; import the file again if the recorder still has it",
+			slog.String("rec", l.Rec.String()), slog.Int("chunks", len(l.Chunks)))
+		if err := n.spool.DeclareLost(ctx, l.Rec, l.Chunks, "their files were gone from the spool, or had another size, when the agent started"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// own is the state folder as a walk sees it.
+func (n *node) own() string {
+	abs, err := filepath.Abs(n.set.State)
+	if err == nil {
+		abs, err = filepath.EvalSymlinks(abs)
+	}
+	if err != nil {
+		return ""
+	}
+	return abs
+}
+
+// close ends everything in reverse order. What is taken in is sealed, as far as the TPM answers, and all of it is durable.
+func (n *node) close() error {
+	var errs []error
+	if n.socket != nil {
+		errs = append(errs, n.socket.Close())
+		n.serving.Wait()
+	}
+	if n.stopUplink != nil {
+		n.stopUplink()
+		n.up.Wait()
+	}
+	if n.stopSealer != nil {
+		n.stopSealer()
+		n.sealing.Wait()
+	}
+	if n.tpm != nil {
+		errs = append(errs, n.tpm.Close())
+	}
+	if n.spool != nil {
+		errs = append(errs, n.spool.Close())
+	}
+	return errors.Join(errs...)
+}

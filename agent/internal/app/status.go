@@ -1,0 +1,154 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"camseal/agent/internal/spool"
+	"camseal/agent/internal/uplink"
+	"camseal/pkg/evidence"
+)
+
+type statusCmd struct {
+	JSON bool `name:"json" help:"As one JSON object."`
+}
+
+// agentStatus is what status prints and GET /status answers.
+type agentStatus struct {
+	Version string            `json:"version"`
+	Running bool              `json:"running"` // an agent holds the spool
+	Class   evidence.Class    `json:"class"`
+	Device  evidence.DeviceID `json:"device"`
+	HomeLog string            `json:"home_log"`
+	Server  string            `json:"server"`
+	Spool   spool.Status      `json:"spool"`
+	Seal    sealStatus        `json:"seal"`
+	Uplink  uplink.Status     `json:"uplink"`
+	Alarms  []uplink.Alarm    `json:"alarms"`
+}
+
+type sealStatus struct {
+	Unsealed uint64  `json:"unsealed"`    // statements
+	Age      float64 `json:"age_seconds"` // of the oldest of them
+	Seals    uint64  `json:"seals"`       // since the start
+}
+
+// alarms are all that a person should know now.
+func (n *node) alarms(ctx context.Context) []uplink.Alarm {
+	out := n.uplink.Status().Alarms
+	st := n.sealer.Status(ctx)
+	if st.Alarm {
+		what := fmt.Sprintf("%d statements have been unsealed for %s", st.Unsealed, st.Age.Round(time.Second))
+		switch {
+		case st.Err != nil:
+			what = "sealing stands still: " + st.Err.Error()
+		case st.Order:
+			what = "the TPM's chain PCR held a value that this device's chain does not explain"
+		}
+		out = append(out, uplink.Alarm{Key: "seal", Since: now().Add(-st.Age), What: what,
+			Kept: "everything is kept, and sealed as soon as the TPM answers", Do: "look at the TPM; restart the machine if it lasts"})
+	}
+	if since := n.taker.Full(); !since.IsZero() {
+		out = append(out, uplink.Alarm{Key: "full", Since: since, What: "intake stands still: the spool or its disk is full",
+			Kept: "everything taken in is kept, and the recorders keep the rest", Do: "bring back the way to the server, or make room on the disk"})
+	}
+	if s, err := n.spool.Status(); err == nil && s.Broken != "" {
+		out = append(out, uplink.Alarm{Key: "spool", Since: now(), What: s.Broken, Kept: "everything acknowledged", Do: "look at the disk, then start the agent again"})
+	}
+	return out
+}
+
+func (n *node) status(ctx context.Context) agentStatus {
+	st := agentStatus{Version: software(), Running: true, Server: n.set.Server, Class: n.tpm.Key().Class(), Device: n.tpm.Key().Name(),
+		Uplink: n.uplink.Status(), Alarms: n.alarms(ctx)}
+	st.Spool, _ = n.spool.Status()
+	sl := n.sealer.Status(ctx)
+	st.Seal = sealStatus{Unsealed: sl.Unsealed, Age: sl.Age.Seconds(), Seals: sl.Seals}
+	if e, err := enrolment(n.spool); err == nil {
+		st.HomeLog = e.HomeLog
+	}
+	return st
+}
+
+// Run asks the running agent, or looks into the spool.
+func (c *statusCmd) Run(ctx context.Context, set *settings, con *console) error {
+	st, err := readStatus(ctx, set)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(con.out).Encode(st)
+	}
+	st.print(con.out)
+	return nil
+}
+
+func readStatus(ctx context.Context, set *settings) (st agentStatus, err error) {
+	if cl := dial(ctx, set.State); cl != nil {
+		resp, err := cl.request(ctx, "GET", "/status", nil)
+		if err != nil {
+			return st, err
+		}
+		defer resp.Body.Close()
+		return st, json.NewDecoder(resp.Body).Decode(&st)
+	}
+	if _, err := os.Stat(set.path("spool")); err != nil {
+		return st, fmt.Errorf("%w in %s; run camseal-agent identity first, or give the right --state", spool.ErrNotEnrolled, set.State)
+	}
+	sp, _, err := openSpool(set, newLog(io.Discard, set.LogLevel))
+	if err != nil {
+		return st, err
+	}
+	defer func() { err = errors.Join(err, sp.Close()) }()
+	e, err := enrolment(sp)
+	if err != nil {
+		return st, err
+	}
+	st = agentStatus{Version: software(), Server: set.Server, Class: e.Class, HomeLog: e.HomeLog}
+	if st.Spool, err = sp.Status(); err != nil {
+		return st, err
+	}
+	st.Device = st.Spool.Device
+	st.Seal.Unsealed = st.Spool.Statements - st.Spool.Sealed
+	return st, nil
+}
+
+func (st agentStatus) print(w io.Writer) {
+	state := "not running"
+	if st.Running {
+		state = "running"
+	}
+	class := string(st.Class)
+	if st.Class == evidence.ClassSoftware {
+		class = "software: NO TPM, for trials; recordings are graded software-sealed"
+	}
+	fmt.Fprintf(w, "agent       %s, %s\ndevice      %s\nsealed by   %s\nserver      %s\n", st.Version, state, st.Device, class, st.Server)
+	fmt.Fprintf(w, "recordings  %d, %d of them wholly stored\n", st.Spool.Recordings, st.Spool.Stored)
+	fmt.Fprintf(w, "held        %s, room for %s more\n", bytesText(uint64(st.Spool.Held)), bytesText(uint64(st.Spool.Free)))
+	fmt.Fprintf(w, "statements  %d, %d unsealed", st.Spool.Statements, st.Seal.Unsealed)
+	if st.Seal.Unsealed > 0 && st.Running {
+		fmt.Fprintf(w, " for %.1f s", st.Seal.Age)
+	}
+	if st.Running && st.Uplink.Synced {
+		fmt.Fprintf(w, ", %d at the server", st.Uplink.Sent)
+	}
+	fmt.Fprintln(w)
+	if st.Running {
+		last := "none since the start"
+		if !st.Uplink.LastReceipt.IsZero() {
+			last = st.Uplink.LastReceipt.Local().Format("2006-01-02 15:04:05 -07:00")
+		}
+		fmt.Fprintf(w, "receipt     %s\n", last)
+	}
+	for _, a := range st.Alarms {
+		fmt.Fprintf(w, "ALARM       since %s: %s\n", a.Since.Local().Format("2006-01-02 15:04:05"), a)
+	}
+	if len(st.Alarms) == 0 && st.Running {
+		fmt.Fprintln(w, "alarms      none")
+	}
+}

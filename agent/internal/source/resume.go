@@ -1,0 +1,69 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"camseal/agent/internal/segment"
+	"camseal/agent/internal/spool"
+	"camseal/pkg/evidence"
+)
+
+// Resume goes on with recordings that an earlier run left open: it reads the rest of a file that is unchanged, and closes the recording as
+// faulty if it was changed or is gone.
+func (t *Taker) Resume(ctx context.Context, open []evidence.RecordingID, o Options) error {
+	t.runs.Lock()
+	defer t.runs.Unlock()
+	r := &run{Taker: t, Options: o}
+	for _, id := range open {
+		rec, err := t.Spool.Recording(id)
+		if err != nil {
+			return err
+		}
+		if rec.Closed {
+			continue
+		}
+		if err := r.resume(ctx, rec); err != nil {
+			return fmt.Errorf("go on with %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) resume(ctx context.Context, rec spool.Recording) error {
+	f, now, err := openFile(string(rec.Origin.Path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return r.abandon(ctx, rec, evidence.WhyVanished, "it was gone before all of it was read")
+	case err != nil:
+		return r.abandon(ctx, rec, evidence.WhyReadError, "the rest can't be read: "+err.Error())
+	}
+	defer f.Close()
+	if !rec.Origin.Same(now) {
+		return r.abandon(ctx, rec, evidence.WhyChanged, "it was changed before all of it was read")
+	}
+	cut, err := segment.Resume(int64(rec.ChunkSize), rec.Next, rec.Offset, rec.HashState)
+	if err != nil {
+		return err
+	}
+	rd := &reading{run: r, f: f, was: rec.Origin, rec: rec.ID, begun: true, cut: cut}
+	return rd.all(ctx)
+}
+
+// abandon closes a recording whose rest can't be read any more.
+func (r *run) abandon(ctx context.Context, rec spool.Recording, why, detail string) error {
+	cut, err := segment.Resume(int64(rec.ChunkSize), rec.Next, rec.Offset, rec.HashState)
+	if err != nil {
+		return err
+	}
+	fault := &evidence.Fault{Why: why, Detail: detail, Offset: rec.Offset, Size: rec.Source.Size - min(rec.Source.Size, rec.Offset)}
+	closing := &evidence.Close{Chunks: rec.Next, Hash: cut.Sum(), Size: rec.Offset, Why: why}
+	if _, err := r.append(ctx, spool.Entry{Rec: rec.ID, Body: fault}, spool.Entry{Rec: rec.ID, Body: closing}); err != nil {
+		return err
+	}
+	r.report(Event{Kind: EventFaulty, Path: rec.Origin.Path, Rec: rec.ID, Bytes: rec.Offset, Size: rec.Source.Size,
+		Text: fmt.Sprintf("%s; the %d bytes that were read are kept and sealed", detail, rec.Offset)})
+	return nil
+}

@@ -1,0 +1,210 @@
+// Package source takes files in: it finds them, waits until they have stopped growing, recognises those it knows, and reads each
+// into chunks, statements and the spool. It never follows a symbolic link, never opens what is not a regular file, and
+// reads each byte once. Whatever happens to a file while it is read, what was read is kept and the chain says what happened.
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"camseal/agent/internal/spool"
+	"camseal/pkg/evidence"
+)
+
+// EventKind says what an Event is about.
+type EventKind string
+
+// The kinds of event. Each file given ends with exactly one of taken, known, faulty, failed or skipped.
+const (
+	EventFound   EventKind = "found"   // it is there, and its turn will come
+	EventWaiting EventKind = "waiting" // it is still growing, or the spool is full: Text says which
+	EventReading EventKind = "reading" // Bytes of Size are in the spool
+	EventTaken   EventKind = "taken"   // all of it is in the spool, as recording Rec
+	EventKnown   EventKind = "known"   // it is recording Rec already
+	EventFaulty  EventKind = "faulty"  // it was taken in as Rec as far as it could be read; Text says what happened
+	EventFailed  EventKind = "failed"  // it could not be taken in; nothing of it is in the chain
+	EventSkipped EventKind = "skipped" // it is no regular file
+)
+
+// Event is what happens to one file.
+type Event struct {
+	Kind  EventKind            `json:"kind"`
+	Path  []byte               `json:"path"` // raw bytes
+	Rec   evidence.RecordingID `json:"rec"`
+	Bytes uint64               `json:"bytes"`
+	Size  uint64               `json:"size"`
+	Text  string               `json:"text,omitempty"`
+}
+
+// Taker takes files into a spool.
+type Taker struct {
+	Spool     *spool.Spool
+	ChunkSize int64         // bytes of a chunk
+	Settle    time.Duration // how long size and time of a file must not have changed
+	Readers   int           // files read at once
+	Now       func() time.Time
+	Log       *slog.Logger
+
+	runs sync.Mutex // one run at a time
+	full fullness
+}
+
+// fullness counts readers that wait for room.
+type fullness struct {
+	mu    sync.Mutex
+	count int
+	since time.Time
+}
+
+// Full returns since when readers have been waiting for room in the spool; zero if none is.
+func (t *Taker) Full() time.Time {
+	t.full.mu.Lock()
+	defer t.full.mu.Unlock()
+	if t.full.count == 0 {
+		return time.Time{}
+	}
+	return t.full.since
+}
+
+// Options are about one run.
+type Options struct {
+	Serial string                  // of the recorder; empty if it has none
+	Slot   string                  // for the intake statement; empty: "import"
+	Except string                  // a folder that is passed over: the agent's own
+	Ready  bool                    // the caller has seen to it that the files have stopped growing
+	Retry  bool                    // take a file in again that was closed as faulty and has not changed since
+	Report func(Event)             // called from several goroutines, one at a time
+	Skip   func(spool.Origin) bool // nil, or says that a file is not even looked at
+}
+
+// Run is one import run.
+type run struct {
+	*Taker
+	Options
+	mu     sync.Mutex // guards report and intake
+	intake uint64     // seq of this run's intake; 0: not made yet
+	seen   map[[16]byte]struct{}
+	busy   map[[32]byte]chan struct{} // identities being taken in; guarded by mu
+}
+
+// Take takes in the files, and all files in the folders, and returns when each has had its last event. Errors are about the run
+// as a whole (the context, the spool); what is wrong with a file is in its events. What was begun stays in the spool, and is gone
+// on with at the next Take or Resume.
+func (t *Taker) Take(ctx context.Context, paths []string, o Options) error {
+	t.runs.Lock()
+	defer t.runs.Unlock()
+	if o.Slot == "" {
+		o.Slot = "import"
+	}
+	r := &run{Taker: t, Options: o, seen: map[[16]byte]struct{}{}, busy: map[[32]byte]chan struct{}{}}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	found := make(chan item, 1024)
+	var readers sync.WaitGroup
+	for range max(1, t.Readers) {
+		readers.Go(func() {
+			for it := range found {
+				if ctx.Err() != nil {
+					continue
+				}
+				if err := r.take(ctx, it); err != nil {
+					stop(err)
+				}
+			}
+		})
+	}
+	for _, p := range paths {
+		r.walk(ctx, p, found)
+	}
+	close(found)
+	readers.Wait()
+	return context.Cause(ctx)
+}
+
+// claim waits until no other reader is at work on the same file of the same volume, mounted a second time elsewhere.
+func (r *run) claim(ctx context.Context, id [32]byte) (release func(), err error) {
+	for {
+		r.mu.Lock()
+		other, taken := r.busy[id]
+		if !taken {
+			mine := make(chan struct{})
+			r.busy[id] = mine
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				delete(r.busy, id)
+				close(mine)
+			}, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-other:
+		}
+	}
+}
+
+func (r *run) report(e Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.Report != nil {
+		r.Report(e)
+	}
+}
+
+// intakeSeq returns the seq of this run's intake statement, and makes it when the first new file needs it.
+func (r *run) intakeSeq(ctx context.Context) (uint64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.intake != 0 {
+		return r.intake, nil
+	}
+	said, err := r.append(ctx, spool.Entry{Body: &evidence.Intake{Recorder: r.Serial, Slot: r.Slot}})
+	if err != nil {
+		return 0, err
+	}
+	r.intake = said[0].Seq
+	return r.intake, nil
+}
+
+// append waits for room as long as it takes, and appends.
+func (t *Taker) append(ctx context.Context, entries ...spool.Entry) ([]spool.Said, error) {
+	for {
+		said, err := t.Spool.Append(ctx, entries...)
+		if !errors.Is(err, spool.ErrFull) {
+			return said, err
+		}
+		if err := t.waitRoom(ctx, 0, err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// waitRoom waits until n bytes can be taken in; why is the spool's refusal.
+func (t *Taker) waitRoom(ctx context.Context, n int64, why error) error {
+	t.full.mu.Lock()
+	if t.full.count == 0 {
+		t.full.since = t.Now()
+		t.Log.WarnContext(ctx, "intake stops: no room; everything taken in is kept; it goes on by itself when the server has stored some of it, or the disk has room",
+			slog.Any("error", why))
+	}
+	t.full.count++
+	t.full.mu.Unlock()
+	err := t.Spool.WaitRoom(ctx, n)
+	t.full.mu.Lock()
+	t.full.count--
+	if t.full.count == 0 && err == nil {
+		t.Log.InfoContext(ctx, "intake goes on: there is room again")
+	}
+	t.full.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("wait for room: %w", err)
+	}
+	return nil
+}

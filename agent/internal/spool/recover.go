@@ -1,0 +1,124 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"camseal/pkg/evidence"
+)
+
+// Recovery is what Open found of an earlier run.
+type Recovery struct {
+	Removed int                    // files of chunks that no statement names, or that were released: left by an interrupted write
+	Aside   []string               // files in the chunk folder that no interrupted write explains; moved to quarantine
+	Lost    []Lost                 // chunks whose statement stands and whose file is gone or has another size
+	Open    []evidence.RecordingID // recordings not closed, oldest first
+}
+
+// Lost names missing chunks of one recording.
+type Lost struct {
+	Rec    evidence.RecordingID
+	Chunks []uint64
+}
+
+func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
+
+// recover clears what an interrupted write left and counts what is held.
+func (s *Spool) recover() (Recovery, error) {
+	var rec Recovery
+	if err := s.clearTemp(); err != nil {
+		return rec, err
+	}
+	if err := s.checkFiles(&rec); err != nil {
+		return rec, err
+	}
+	err := s.Pending(context.Background(), func(r Recording) bool {
+		if !r.Closed {
+			rec.Open = append(rec.Open, r.ID)
+		}
+		var lost []uint64
+		err := s.Chunks(r.ID, r.Covered, func(c Chunk) bool {
+			if slices.Contains(r.Absent, c.Index) {
+				return true
+			}
+			s.held += int64(c.Size)
+			st, err := os.Lstat(s.chunkPath(chunkName(r.ID, c.Index)))
+			if err != nil || uint64(st.Size()) != c.Size {
+				lost = append(lost, c.Index)
+			}
+			return true
+		})
+		if err != nil {
+			s.cfg.Log.Error("chunks of a recording can't be listed", "rec", r.ID.String(), "error", err)
+		}
+		if len(lost) > 0 {
+			rec.Lost = append(rec.Lost, Lost{r.ID, lost})
+		}
+		return true
+	})
+	return rec, err
+}
+
+func (s *Spool) clearTemp() error {
+	dir := filepath.Join(s.cfg.Dir, "tmp")
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if err := os.Remove(filepath.Join(dir, n.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFiles removes chunk files that an interrupted write or release left, and moves others that nothing explains aside.
+func (s *Spool) checkFiles(rec *Recovery) error {
+	dir, err := os.Open(filepath.Join(s.cfg.Dir, "chunks"))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for {
+		names, _ := dir.Readdirnames(1024)
+		if len(names) == 0 {
+			return nil
+		}
+		for _, name := range names {
+			if err := s.checkFile(rec, name); err != nil {
+				return fmt.Errorf("chunk file %s: %w", name, err)
+			}
+		}
+	}
+}
+
+func (s *Spool) checkFile(rec *Recovery, name string) error {
+	id, index, ok := parseChunkName(name)
+	if !ok {
+		return s.aside(rec, name)
+	}
+	r, err := s.Recording(id)
+	switch {
+	case isNotFound(err) && index == 0 && s.meta.Next > 0, // its open was in the same transaction
+		err == nil && index == r.Next && !r.Closed, // its statement was not committed: the source still has the bytes
+		err == nil && index < r.Covered:            // under a stored receipt
+		rec.Removed++
+		return os.Remove(s.chunkPath(name))
+	case err == nil && index < r.Next && !slices.Contains(r.Absent, index):
+		return nil
+	case err == nil || isNotFound(err):
+		return s.aside(rec, name)
+	}
+	return err
+}
+
+func (s *Spool) aside(rec *Recovery, name string) error {
+	rec.Aside = append(rec.Aside, name)
+	to := filepath.Join(s.cfg.Dir, "quarantine", fmt.Sprintf("%s.%d", name, s.now().UnixMilli()))
+	return os.Rename(s.chunkPath(name), to)
+}

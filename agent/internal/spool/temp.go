@@ -1,0 +1,159 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"camseal/pkg/evidence"
+)
+
+// Temp is a chunk's file while it is written. It belongs to one goroutine. Either Append takes it, with the chunk's statement,
+// or Discard removes it.
+type Temp struct {
+	s      *Spool
+	f      *os.File
+	path   string
+	max    int64
+	size   int64
+	done   bool
+	synced bool
+}
+
+// Temp promises room for a chunk of at most size bytes and makes its file. Errors: ErrFull.
+func (s *Spool) Temp(size int64) (*Temp, error) {
+	s.mu.Lock()
+	room, err := s.room()
+	if err == nil && room < size {
+		err = fmt.Errorf("%w: %d bytes can be taken in, %d are asked for", ErrFull, max(room, 0), size)
+	}
+	if err == nil && s.broken != nil {
+		err = s.broken
+	}
+	if err == nil {
+		s.promise += size
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.CreateTemp(filepath.Join(s.cfg.Dir, "tmp"), "chunk-*")
+	if err != nil {
+		s.unpromise(size)
+		return nil, full(err)
+	}
+	return &Temp{s: s, f: f, path: f.Name(), max: size}, nil
+}
+
+func (s *Spool) unpromise(size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.promise -= size
+	s.wake()
+}
+
+// full turns "no space" errors of the system into ErrFull.
+func full(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
+
+// Write implements io.Writer. Errors: ErrFull; the file is to be discarded then.
+func (t *Temp) Write(b []byte) (int, error) {
+	if t.size+int64(len(b)) > t.max {
+		return 0, fmt.Errorf("chunk larger than the %d bytes promised", t.max)
+	}
+	n, err := t.f.Write(b)
+	t.size += int64(n)
+	return n, full(err)
+}
+
+// Discard gives up the file and its room. After a successful Append it does nothing.
+func (t *Temp) Discard() {
+	if t.done {
+		return
+	}
+	t.done = true
+	if t.f != nil {
+		t.f.Close()
+	}
+	t.s.mu.Lock()
+	broken := t.s.broken
+	t.s.mu.Unlock()
+	if broken == nil { // else its statement may be durable
+		os.Remove(t.path)
+	}
+	t.s.unpromise(t.max)
+}
+
+// place makes the file durable under its chunk's name. It can be repeated.
+func (t *Temp) place(e Entry) error {
+	c, ok := e.Body.(*evidence.Chunk)
+	if !ok || t.done {
+		return fmt.Errorf("%w: a file without its chunk", errOrder)
+	}
+	if !t.synced {
+		if err := errors.Join(t.f.Sync(), t.f.Close()); err != nil {
+			t.f = nil
+			return fmt.Errorf("write chunk: %w", full(err))
+		}
+		t.f, t.synced = nil, true
+		t.s.cfg.Step("chunk synced")
+	}
+	path := t.s.chunkPath(chunkName(e.Rec, c.Index))
+	if t.path != path {
+		if err := os.Rename(t.path, path); err != nil {
+			return fmt.Errorf("write chunk: %w", full(err))
+		}
+		t.path = path
+	}
+	if err := t.s.chunks.Sync(); err != nil {
+		return fmt.Errorf("write chunk: %w", full(err))
+	}
+	t.s.cfg.Step("chunk in place")
+	return nil
+}
+
+func chunkName(r evidence.RecordingID, index uint64) string {
+	return fmt.Sprintf("%s-%08d", r, index)
+}
+
+func parseChunkName(name string) (evidence.RecordingID, uint64, bool) {
+	id, number, _ := strings.Cut(name, "-")
+	r, err := evidence.ParseRecordingID(id)
+	index, errN := strconv.ParseUint(number, 10, 63)
+	return r, index, err == nil && errN == nil && chunkName(r, index) == name
+}
+
+func (s *Spool) chunkPath(name string) string { return filepath.Join(s.cfg.Dir, "chunks", name) }
+
+// OpenChunk opens the bytes of a chunk that is held. Errors: ErrNotFound when it is released, lost, or never was.
+func (s *Spool) OpenChunk(id evidence.RecordingID, index uint64) (io.ReadCloser, int64, error) {
+	f, err := os.Open(s.chunkPath(chunkName(id, index)))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, 0, fmt.Errorf("chunk %d of %s: %w", index, id, ErrNotFound)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return f, st.Size(), nil
+}
+
+// quarantine moves what is left of a file aside; nobody reads it again but a person.
+func (s *Spool) quarantine(name string) {
+	to := filepath.Join(s.cfg.Dir, "quarantine", fmt.Sprintf("%s.%d", name, s.now().UnixMilli()))
+	if err := os.Rename(s.chunkPath(name), to); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.cfg.Log.Error("damaged chunk stays where it is", "file", name, "error", err)
+	}
+}

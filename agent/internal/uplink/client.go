@@ -1,0 +1,150 @@
+package uplink
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/transport"
+)
+
+// ClientConfig says how to reach the server.
+type ClientConfig struct {
+	Server string          // https URL
+	CA     *x509.CertPool  // the only authorities believed for the server's certificate
+	Device tls.Certificate // the device's own, on its TLS key
+	Now    func() time.Time
+}
+
+// Client speaks pkg/transport. It is safe for concurrent use.
+type Client struct {
+	base  *url.URL
+	small *http.Client // for messages
+	bulk  *http.Client // for chunks
+}
+
+// NewClient checks the configuration; it sends nothing.
+func NewClient(c ClientConfig) (*Client, error) {
+	base, err := url.Parse(c.Server)
+	if err != nil || base.Scheme != "https" || base.Host == "" {
+		return nil, fmt.Errorf("server %q: an address like https://host:8443 is needed", c.Server)
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: c.CA, Certificates: []tls.Certificate{c.Device}, Time: c.Now}
+	return &Client{base: base, small: httpClient(conf, 4<<10), bulk: httpClient(conf, 256<<10)}, nil
+}
+
+func httpClient(conf *tls.Config, writeBuffer int) *http.Client {
+	http1 := new(http.Protocols)
+	http1.SetHTTP1(true) // HTTP/2 would copy every byte once more
+	dial := &net.Dialer{Timeout: 10 * time.Second}
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{TLSClientConfig: conf.Clone(), Protocols: http1, DialContext: dial.DialContext,
+			TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: 5 * time.Minute, IdleConnTimeout: 90 * time.Second,
+			MaxIdleConnsPerHost: maxAsks, WriteBufferSize: writeBuffer, DisableCompression: true},
+	}
+}
+
+// Close drops idle connections.
+func (c *Client) Close() {
+	c.small.CloseIdleConnections()
+	c.bulk.CloseIdleConnections()
+}
+
+// Head asks where the server stands with this device.
+func (c *Client) Head(ctx context.Context) (transport.Head, error) {
+	var h transport.Head
+	err := c.message(ctx, http.MethodGet, "/v1/head", nil, &h)
+	return h, err
+}
+
+// Statements sends a batch.
+func (c *Client) Statements(ctx context.Context, lines []byte) (transport.Accepted, error) {
+	var a transport.Accepted
+	err := c.message(ctx, http.MethodPost, "/v1/statements", lines, &a)
+	return a, err
+}
+
+// AskStored asks for a stored receipt.
+func (c *Client) AskStored(ctx context.Context, rec evidence.RecordingID) (transport.Stored, error) {
+	var s transport.Stored
+	err := c.message(ctx, http.MethodPost, "/v1/recordings/"+rec.String()+"/stored", nil, &s)
+	return s, err
+}
+
+// message sends a small request. Errors: *transport.Error for a refusal; else the network's.
+func (c *Client) message(ctx context.Context, method, path string, body []byte, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := c.small.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return transport.ReadError(resp)
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, transport.MaxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	if len(raw) > transport.MaxAnswer {
+		return errors.New("read answer: it is too long")
+	}
+	if err := json.Unmarshal(raw, answer); err != nil {
+		return fmt.Errorf("read answer: %w", err)
+	}
+	return nil
+}
+
+// PutChunk sends a chunk's bytes to where the server wants them.
+func (c *Client) PutChunk(ctx context.Context, w transport.Wanted, body io.Reader, size int64) error {
+	ref, err := url.Parse(w.URL)
+	if err != nil {
+		return fmt.Errorf("address for chunk %d: %w", w.Index, err)
+	}
+	to := c.base.ResolveReference(ref)
+	if to.Scheme != "https" {
+		return fmt.Errorf("address for chunk %d: %s is not https", w.Index, to.Redacted())
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(size>>15)*time.Second) // 32 KiB/s is the slowest link
+	defer cancel()
+	method := w.Method
+	if method == "" {
+		method = http.MethodPut
+	}
+	req, err := http.NewRequestWithContext(ctx, method, to.String(), io.NopCloser(body))
+	if err != nil {
+		return err
+	}
+	req.ContentLength = size
+	req.Header.Set("Content-Type", "application/octet-stream")
+	for k, v := range w.Headers {
+		req.Header.Set(k, v)
+	}
+	resp, err := c.bulk.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode/100 != 2 {
+		return transport.ReadError(resp)
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, transport.MaxAnswer))
+	return err
+}

@@ -1,0 +1,172 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"camseal/agent/internal/spool"
+	"camseal/pkg/evidence"
+	"camseal/pkg/transport"
+)
+
+// consider asks for a stored receipt when it is time: the recording is closed and nothing of it is queued, or much of it was sent, or
+// the spool needs room. sent is how many bytes went since the last receipt.
+func (u *Uplink) consider(id evidence.RecordingID, sent int64) {
+	r, err := u.Spool.Recording(id)
+	if err != nil || r.Done {
+		return
+	}
+	u.q.mu.Lock()
+	queued := u.q.count[id] > 0
+	u.q.mu.Unlock()
+	u.mu.Lock()
+	told := u.synced && r.Last < u.next
+	u.mu.Unlock()
+	if queued {
+		return
+	}
+	tight, err := u.tight()
+	covered := int64(r.Offset - min(r.Offset, r.HeldBytes))
+	if told && r.Closed || sent > 0 && (err == nil && tight || sent > max(minAsk, covered/8)) {
+		u.q.ask(id)
+	}
+}
+
+// scan asks for all recordings that the server should know, at the start and whenever a list of wanted chunks was cut.
+func (u *Uplink) scan(ctx context.Context) {
+	for {
+		changed := u.Spool.Changed()
+		idle, queue := u.q.idle()
+		u.mu.Lock()
+		due, next := u.synced && u.rescan && idle, u.next
+		if due {
+			u.rescan = false
+		}
+		u.mu.Unlock()
+		if due {
+			err := u.Spool.Pending(ctx, func(r spool.Recording) bool {
+				if r.OpenSeq < next && r.Next > r.Covered || r.Closed && r.Last < next {
+					u.q.ask(r.ID)
+				}
+				return true
+			})
+			if err != nil && ctx.Err() == nil {
+				u.Logger.ErrorContext(ctx, "pending recordings can't be listed", slog.Any("error", err))
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-queue:
+		}
+	}
+}
+
+// receipts asks for stored receipts, one after the other.
+func (u *Uplink) receipts(ctx context.Context) {
+	for {
+		id, err := u.q.nextAsk(ctx)
+		if err != nil {
+			return
+		}
+		if u.device.wait(ctx) != nil || u.asks.wait(ctx) != nil {
+			return
+		}
+		again, stored := u.askStored(ctx, id)
+		if more := u.q.asked(id, stored); more || again {
+			u.q.ask(id)
+		}
+		if stored {
+			u.consider(id, 0)
+		}
+	}
+}
+
+// askStored asks once. again says that the same question is to be put once more.
+func (u *Uplink) askStored(ctx context.Context, id evidence.RecordingID) (again, stored bool) {
+	if r, err := u.Spool.Recording(id); err == nil && r.Done {
+		return false, false
+	}
+	key := "recording " + id.String()
+	answer, err := u.Client.AskStored(ctx, id)
+	var refusal *transport.Error
+	switch {
+	case ctx.Err() != nil:
+		return false, false
+	case err == nil:
+		return false, u.release(ctx, key, id, answer)
+	case errors.As(err, &refusal) && refusal.Code == transport.CodeMissing:
+		u.asks.ok()
+		return u.wantedAgain(ctx, id, refusal.Wanted), false
+	case errors.As(err, &refusal) && refusal.Code == transport.CodeUnknownRec:
+		u.mu.Lock()
+		u.synced, u.rescan = false, true
+		u.mu.Unlock()
+		u.failed(ctx, "receipts", &u.asks, err)
+		return true, false
+	case deviceWide(err):
+		u.failed(ctx, "receipts", &u.device, err)
+		return true, false
+	case refusal != nil && refusal.Final():
+		al, _ := explain(key, u.Server, err)
+		al.What = fmt.Sprintf("no receipt for recording %s: %s", id, al.What)
+		u.alarms.raise(ctx, al)
+		u.retry(ctx, id)
+		return false, false
+	}
+	u.failed(ctx, "receipts", &u.asks, err)
+	return true, false
+}
+
+// wantedAgain queues what the server lacks. It reports whether to ask once more: nothing that it lacks is held here.
+func (u *Uplink) wantedAgain(ctx context.Context, id evidence.RecordingID, wanted []transport.Wanted) (again bool) {
+	if len(wanted) == 0 {
+		u.retry(ctx, id)
+		return false
+	}
+	if len(wanted) >= transport.MaxWanted {
+		u.mu.Lock()
+		u.rescan = true
+		u.mu.Unlock()
+	}
+	u.q.want(wanted)
+	return false
+}
+
+// retry asks again much later.
+func (u *Uplink) retry(ctx context.Context, id evidence.RecordingID) {
+	b := backoff{}
+	u.after(ctx, b.next(true), func() { u.q.ask(id) })
+}
+
+// release checks a stored receipt and lets the spool act on it.
+func (u *Uplink) release(ctx context.Context, key string, id evidence.RecordingID, answer transport.Stored) bool {
+	receipt, err := spool.VerifyStored(answer.Receipt.Tlog(), u.Log)
+	if err == nil && receipt.Leaf().Rec != id {
+		err = errors.New("it is about another recording")
+	}
+	if err == nil {
+		err = u.Spool.Release(ctx, receipt)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			u.alarms.raise(ctx, Alarm{Key: key, What: fmt.Sprintf("the stored receipt for recording %s frees nothing: %v", id, err),
+				Kept: "all of it is kept here", Do: "look at the server: its log key, its vault and its clock"})
+			u.retry(ctx, id)
+		}
+		return false
+	}
+	u.cleared(ctx, "receipts", &u.asks)
+	u.alarms.clear(ctx, key)
+	u.mu.Lock()
+	u.receipt = u.Now()
+	u.mu.Unlock()
+	leaf := receipt.Leaf()
+	u.Logger.InfoContext(ctx, "stored receipt checked", slog.String("rec", id.String()), slog.Uint64("chunks", leaf.Chunks),
+		slog.Bool("whole", leaf.Close != nil), slog.String("lock", string(leaf.Lock)))
+	return true
+}

@@ -1,0 +1,325 @@
+// Package uplink brings what the spool holds to the server: statements first, in batches from seal to seal, then the
+// chunks that the server asks for, several at once, then the question for stored receipts. Every receipt is checked against the device's
+// home log before it counts, and only the spool frees bytes by one. Whatever fails is tried again later, with growing waits;
+// nothing is given up and nothing is dropped.
+package uplink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"camseal/agent/internal/spool"
+	"camseal/pkg/evidence"
+	"camseal/pkg/transport"
+)
+
+const (
+	batchBytes = 1 << 20   // a batch of statements is cut at the first seal from here on
+	minAsk     = 256 << 20 // bytes sent of an open recording before its first receipt is asked for
+	maxAsks    = 32        // requests for receipts at once; each waits for the log
+)
+
+// Config says what an Uplink works with.
+type Config struct {
+	Spool   *spool.Spool
+	Client  *Client
+	Log     note.Verifier // of the home log
+	Server  string        // for words
+	Uploads int           // chunks sent at once
+	Now     func() time.Time
+	Logger  *slog.Logger
+}
+
+// Uplink runs from Run to the end of its context. The other methods are safe for concurrent use.
+type Uplink struct {
+	Config
+	q       *queue
+	alarms  alarms
+	device  gate // shut when the server does not want this device, or is not ours
+	chunks  gate
+	asks    gate
+	later   sync.WaitGroup
+	mu      sync.Mutex
+	next    uint64    // seq of the next statement to send; valid when synced
+	synced  bool      // the server's head is known
+	rescan  bool      // wanted lists were cut: ask for everything pending once the queue is empty
+	receipt time.Time // when the last receipt came
+}
+
+// New returns an uplink that does nothing yet.
+func New(c Config) *Uplink {
+	u := &Uplink{Config: c, q: newQueue(), rescan: true}
+	u.alarms = alarms{now: c.Now, log: c.Logger}
+	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
+		g.now = c.Now
+	}
+	return u
+}
+
+// Status says how the way to the server is.
+type Status struct {
+	Synced      bool      `json:"synced"`       // the server's head is known
+	Sent        uint64    `json:"sent"`         // statements that the server has
+	LastReceipt time.Time `json:"last_receipt"` // zero: none since the start
+	Alarms      []Alarm   `json:"alarms"`
+}
+
+// Status returns the present state.
+func (u *Uplink) Status() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return Status{Synced: u.synced, Sent: u.next, LastReceipt: u.receipt, Alarms: u.alarms.list()}
+}
+
+// Kick makes everything that waits after a failure try again now.
+func (u *Uplink) Kick() {
+	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
+		g.open()
+	}
+}
+
+// Run works until the context ends, and returns when nothing is on its way any more.
+func (u *Uplink) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	all.Go(func() { u.statements(ctx) })
+	for range max(1, u.Uploads) {
+		all.Go(func() { u.uploads(ctx) })
+	}
+	for range maxAsks {
+		all.Go(func() { u.receipts(ctx) })
+	}
+	all.Go(func() { u.scan(ctx) })
+	all.Wait()
+	u.later.Wait()
+	u.Client.Close()
+	return ctx.Err()
+}
+
+// after calls f later, unless the context ends before.
+func (u *Uplink) after(ctx context.Context, d time.Duration, f func()) {
+	u.later.Go(func() {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+			f()
+		}
+	})
+}
+
+// failed raises the alarm for an error and shuts the gates. It reports whether the error is final.
+func (u *Uplink) failed(ctx context.Context, key string, g *gate, err error) (final bool) {
+	if ctx.Err() != nil {
+		return false
+	}
+	al, final := explain(key, u.Server, err)
+	u.alarms.raise(ctx, al)
+	g.fail(final)
+	return final
+}
+
+// deviceWide reports whether a refusal is about the device and not about what was sent.
+func deviceWide(err error) bool {
+	var refusal *transport.Error
+	if errors.As(err, &refusal) {
+		return refusal.Code == transport.CodeUnknownDevice || refusal.Code == transport.CodeRevoked
+	}
+	_, final := explain("", "", err)
+	return final
+}
+
+// Keys of alarms. A bad receipt's alarm stands until a good one comes.
+const (
+	keyStatements = "statements"
+	keyReceipt    = "seen receipt"
+)
+
+func keyFor(err error) string {
+	var bad *badReceipt
+	if errors.As(err, &bad) {
+		return keyReceipt
+	}
+	return keyStatements
+}
+
+// statements sends what is sealed and not sent.
+func (u *Uplink) statements(ctx context.Context) {
+	const key = keyStatements
+	g := &gate{now: u.Now}
+	for {
+		if u.device.wait(ctx) != nil || g.wait(ctx) != nil {
+			return
+		}
+		changed := u.Spool.Changed()
+		sent, err := u.batch(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			u.mu.Lock()
+			u.synced = false
+			u.mu.Unlock()
+			if u.failed(ctx, keyFor(err), g, err) {
+				g.open()
+				u.device.fail(true) // nothing else of this device can go on either
+			}
+		case sent:
+			u.cleared(ctx, key, g)
+			u.alarms.clear(ctx, keyReceipt)
+		default:
+			u.cleared(ctx, key, g)
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+			}
+		}
+	}
+}
+
+func (u *Uplink) cleared(ctx context.Context, key string, g *gate) {
+	g.ok()
+	u.device.ok()
+	u.alarms.clear(ctx, key)
+}
+
+// batch sends the next batch, if there is one.
+func (u *Uplink) batch(ctx context.Context) (sent bool, err error) {
+	next, err := u.sync(ctx)
+	if err != nil {
+		return false, err
+	}
+	b, ok, err := u.Spool.Batch(next, batchBytes)
+	if err != nil || !ok {
+		return false, err
+	}
+	if err := u.drain(ctx); err != nil {
+		return false, err
+	}
+	answer, err := u.Client.Statements(ctx, b.Lines)
+	if err != nil {
+		return false, err
+	}
+	if answer.Seq != b.Last || answer.Head != b.Head {
+		return false, fmt.Errorf("the server answers for statement %d, sent was up to %d", answer.Seq, b.Last)
+	}
+	if err := u.keepSeen(answer.Seen, b); err != nil {
+		return false, err
+	}
+	u.Logger.DebugContext(ctx, "statements sent", slog.Uint64("first", b.First), slog.Uint64("last", b.Last), slog.Int("bytes", len(b.Lines)))
+	u.mu.Lock()
+	u.next, u.receipt = b.Last+1, u.Now()
+	u.rescan = u.rescan || len(answer.Wanted) >= transport.MaxWanted
+	u.mu.Unlock()
+	u.q.want(answer.Wanted)
+	return true, u.closedIn(b)
+}
+
+// sync asks for the server's head when it is not known, and returns the seq to send next.
+func (u *Uplink) sync(ctx context.Context) (uint64, error) {
+	u.mu.Lock()
+	next, synced := u.next, u.synced
+	u.mu.Unlock()
+	if synced {
+		return next, nil
+	}
+	head, err := u.Client.Head(ctx)
+	if err != nil {
+		return 0, err
+	}
+	next = 0
+	if head.Seq != nil {
+		own, err := u.Spool.HeadAt(*head.Seq)
+		if err != nil || own != head.Head || *head.Seq >= u.Spool.Sealed() {
+			return 0, &transport.Error{Status: 409, Code: transport.CodeFork,
+				Message: fmt.Sprintf("the server has another chain of this device than this state folder: they part at or before statement %d", *head.Seq),
+				Kept:    allKept,
+				Do:      "do not delete anything; was an old copy of the state folder put back? A person must compare the two"}
+		}
+		next = *head.Seq + 1
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.next, u.synced, u.rescan = next, true, true
+	return next, nil
+}
+
+// drain holds statements back while the spool is over half full and chunks that were announced are still on their way, so that
+// receipts can be had and room is made before more is announced.
+func (u *Uplink) drain(ctx context.Context) error {
+	for {
+		tight, err := u.tight()
+		if err != nil || !tight {
+			return err
+		}
+		idle, changed := u.q.idle()
+		if idle {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+	}
+}
+
+// tight reports whether the spool is over half full.
+func (u *Uplink) tight() (bool, error) {
+	st, err := u.Spool.Status()
+	return st.Held > st.Free, err
+}
+
+// keepSeen checks a seen receipt and keeps it.
+func (u *Uplink) keepSeen(r transport.Receipt, b spool.Batch) error {
+	v, err := r.Tlog().Verify(u.Log)
+	if err != nil {
+		return &badReceipt{fmt.Errorf("seen receipt up to %d: %w", b.Last, err)}
+	}
+	leaf, err := evidence.ParseLeafUnverified(v.Leaf)
+	if err != nil {
+		return &badReceipt{fmt.Errorf("seen receipt up to %d: %w", b.Last, err)}
+	}
+	device, err := u.Spool.Device()
+	if err != nil {
+		return err
+	}
+	seen, ok := leaf.(*evidence.Seen)
+	if !ok || seen.Device != device || seen.Seq != b.Last || seen.Head != b.Head {
+		return &badReceipt{fmt.Errorf("seen receipt up to %d: it speaks of something else", b.Last)}
+	}
+	return u.Spool.KeepSeen(b.Last, r.Tlog())
+}
+
+// badReceipt is a receipt that does not hold.
+type badReceipt struct{ err error }
+
+func (b *badReceipt) Error() string {
+	return "the server's receipt does not hold: " + b.err.Error()
+}
+func (b *badReceipt) Unwrap() error { return b.err }
+
+// closedIn asks for the receipts of recordings without chunks on their way that were closed in the batch.
+func (u *Uplink) closedIn(b spool.Batch) error {
+	for seq := b.First; seq <= b.Last; seq++ {
+		line, err := u.Spool.Statement(seq)
+		if err != nil {
+			return err
+		}
+		st, _, err := evidence.ParseUnverified(line)
+		if err != nil {
+			return err
+		}
+		if st.Kind == evidence.KindClose || st.Kind == evidence.KindFault {
+			u.consider(st.Rec, 0)
+		}
+	}
+	return nil
+}

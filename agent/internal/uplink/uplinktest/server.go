@@ -1,0 +1,332 @@
+// Package uplinktest is a small server for the agent's tests. It keeps everything in memory, checks the chain and the chunks' hashes,
+// and issues genuine receipts from a log of its own. It checks no seals: those are the verifier's tests.
+package uplinktest
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"camseal/pkg/evidence"
+	camlog "camseal/pkg/tlog"
+	"camseal/pkg/transport"
+)
+
+// Recording is what the server has of one recording.
+type Recording struct {
+	Open   evidence.Digest
+	Source evidence.Source
+	Close  *evidence.Close
+	closed *evidence.Digest
+	Faults []evidence.Fault
+	Chunks []evidence.Chunk
+	digest []evidence.Digest
+	Bytes  map[uint64][]byte // chunks received
+	lost   map[uint64]bool
+	Stored int // receipts given
+}
+
+// Server is the server.
+type Server struct {
+	*httptest.Server
+	VKey string
+	CA   []byte // PEM
+	// Before, if set, sees each request first; it returns true when it has answered.
+	Before func(w http.ResponseWriter, r *http.Request) bool
+	Until  time.Time // of stored receipts
+	Forget bool      // keep no bytes of chunks, only that they came
+
+	mu         sync.Mutex
+	signer     note.Signer
+	hashes     []tlog.Hash
+	size       int64
+	device     evidence.DeviceID
+	next       uint64
+	head       evidence.Digest
+	Recordings map[evidence.RecordingID]*Recording
+}
+
+// Authority is what signs the server's certificate.
+type Authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	PEM  []byte
+}
+
+// NewAuthority makes one.
+func NewAuthority(t testing.TB) *Authority {
+	a := &Authority{}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0), IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.cert, err = x509.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	a.PEM = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return a
+}
+
+// Certificate makes a server certificate for 127.0.0.1.
+func (a *Authority) Certificate(t testing.TB, from, until time.Time) tls.Certificate {
+	template := &x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: from, NotAfter: until, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// Start starts a server; it ends with the test.
+func Start(t testing.TB) *Server {
+	a := NewAuthority(t)
+	return StartWith(t, a, a.Certificate(t, time.Unix(0, 0), time.Unix(1<<33, 0)))
+}
+
+// StartWith starts a server with this certificate.
+func StartWith(t testing.TB, a *Authority, cert tls.Certificate) *Server {
+	skey, vkey, err := note.GenerateKey(rand.Reader, "example.com/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{VKey: vkey, CA: a.PEM, Until: time.Now().Add(time.Hour), Recordings: map[evidence.RecordingID]*Recording{}}
+	if s.signer, err = note.NewSigner(skey); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/head", s.serveHead)
+	mux.HandleFunc("POST /v1/statements", s.serveStatements)
+	mux.HandleFunc("PUT /v1/recordings/{rec}/chunks/{index}", s.serveChunk)
+	mux.HandleFunc("POST /v1/recordings/{rec}/stored", s.serveStored)
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.Before == nil || !s.Before(w, r) {
+			mux.ServeHTTP(w, r)
+		}
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13}
+	s.Config.ErrorLog = nil
+	s.StartTLS()
+	t.Cleanup(s.Server.Close)
+	return s
+}
+
+// Refuse answers with a refusal.
+func Refuse(w http.ResponseWriter, status int, code transport.Code, wanted ...transport.Wanted) {
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(transport.Error{Code: code, Message: "refused by the test", Kept: "all", Do: "nothing", Wanted: wanted})
+}
+
+// With runs f while nothing changes.
+func (s *Server) With(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+// Whole returns the bytes of a recording as far as they lie together from its beginning.
+func (r *Recording) Whole() []byte {
+	var out []byte
+	for i := range r.Chunks {
+		out = append(out, r.Bytes[uint64(i)]...)
+	}
+	return out
+}
+
+func (s *Server) serveHead(w http.ResponseWriter, _ *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := transport.Head{Head: s.head}
+	if s.next > 0 {
+		last := s.next - 1
+		h.Seq = &last
+	}
+	json.NewEncoder(w).Encode(h)
+}
+
+func (s *Server) serveStatements(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	answer := transport.Accepted{}
+	sealed := false
+	lines := bufio.NewScanner(bytes.NewReader(body))
+	lines.Buffer(nil, evidence.MaxLine+1)
+	for lines.Scan() {
+		if a, err := evidence.ParseSealUnverified(lines.Bytes()); err == nil {
+			if sealed = a.Seal.Head == s.head && a.Seal.Upto == s.next-1; !sealed {
+				Refuse(w, 422, transport.CodeSealBroken)
+				return
+			}
+			continue
+		}
+		st, d, err := evidence.ParseUnverified(lines.Bytes())
+		if err != nil || st.Seq != s.next {
+			Refuse(w, 422, transport.CodeChainBroken)
+			return
+		}
+		if st.Seq == 0 {
+			s.device, s.head = st.Device, evidence.FirstHead(st.Device)
+		}
+		s.next, s.head, sealed = s.next+1, evidence.NextHead(st.Seq, st.Rec, s.head, d), false
+		answer.Wanted = append(answer.Wanted, s.learn(st, d)...)
+	}
+	if !sealed {
+		Refuse(w, 422, transport.CodeSealBroken)
+		return
+	}
+	answer.Seq, answer.Head = s.next-1, s.head
+	answer.Wanted = answer.Wanted[:min(len(answer.Wanted), transport.MaxWanted)]
+	answer.Seen = s.log(&evidence.Seen{Device: s.device, Head: s.head, Seq: s.next - 1})
+	json.NewEncoder(w).Encode(answer)
+}
+
+func (s *Server) learn(st evidence.Statement, d evidence.Digest) []transport.Wanted {
+	r := s.Recordings[st.Rec]
+	switch b := st.Body.(type) {
+	case *evidence.Open:
+		s.Recordings[st.Rec] = &Recording{Open: d, Source: b.Source, Bytes: map[uint64][]byte{}, lost: map[uint64]bool{}}
+	case *evidence.Chunk:
+		r.Chunks, r.digest = append(r.Chunks, *b), append(r.digest, d)
+		return []transport.Wanted{wanted(st.Rec, b.Index)}
+	case *evidence.Close:
+		r.Close, r.closed = b, &d
+	case *evidence.Fault:
+		r.Faults = append(r.Faults, *b)
+		for _, i := range b.Chunks {
+			r.lost[i] = true
+		}
+	}
+	return nil
+}
+
+func wanted(rec evidence.RecordingID, index uint64) transport.Wanted {
+	return transport.Wanted{Rec: rec, Index: index, Method: http.MethodPut, URL: fmt.Sprintf("/v1/recordings/%s/chunks/%d", rec, index)}
+}
+
+// find reads the recording's id from the path. s.mu is held.
+func (s *Server) find(r *http.Request) (evidence.RecordingID, *Recording) {
+	id, _ := evidence.ParseRecordingID(r.PathValue("rec"))
+	return id, s.Recordings[id]
+}
+
+func (s *Server) serveChunk(w http.ResponseWriter, r *http.Request) {
+	var body bytes.Buffer
+	h := sha256.New()
+	var to io.Writer = io.MultiWriter(h, &body)
+	if s.Forget {
+		to = h
+	}
+	if _, err := io.Copy(to, r.Body); err != nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, rec := s.find(r)
+	i, err := strconv.ParseUint(r.PathValue("index"), 10, 63)
+	switch {
+	case rec == nil || err != nil || i >= uint64(len(rec.Chunks)):
+		Refuse(w, 404, transport.CodeUnknownChunk)
+	case evidence.Digest(h.Sum(nil)) != rec.Chunks[i].Hash:
+		Refuse(w, 422, transport.CodeWrongBytes)
+	default:
+		rec.Bytes[i] = body.Bytes()
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *Server) serveStored(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id, rec := s.find(r)
+	if rec == nil {
+		Refuse(w, 404, transport.CodeUnknownRec)
+		return
+	}
+	leaf := &evidence.Stored{Chunks: uint64(len(rec.Chunks)), Close: rec.closed, Device: s.device, List: evidence.ListDigest(rec.digest),
+		Lock: evidence.LockFolder, Open: rec.Open, Rec: id, Until: s.Until.UnixMilli(), Vault: "test"}
+	var missing []transport.Wanted
+	for i := range leaf.Chunks {
+		if _, ok := rec.Bytes[i]; !ok && rec.lost[i] {
+			leaf.Absent = append(leaf.Absent, i)
+		} else if !ok && len(missing) < transport.MaxWanted {
+			missing = append(missing, wanted(id, i))
+		}
+	}
+	if len(missing) > 0 {
+		Refuse(w, 409, transport.CodeMissing, missing...)
+		return
+	}
+	rec.Stored++
+	json.NewEncoder(w).Encode(transport.Stored{Receipt: s.log(leaf)})
+}
+
+// log appends a leaf and proves it. s.mu is held.
+func (s *Server) log(leaf evidence.Leaf) transport.Receipt {
+	return s.Prove(leaf, s.signer)
+}
+
+// Prove appends a leaf and returns its receipt under a checkpoint by signer.
+func (s *Server) Prove(leaf evidence.Leaf, signer note.Signer) transport.Receipt {
+	raw, err := evidence.EncodeLeaf(leaf)
+	must(err)
+	reader := tlog.HashReaderFunc(func(indexes []int64) (out []tlog.Hash, _ error) {
+		for _, i := range indexes {
+			out = append(out, s.hashes[i])
+		}
+		return out, nil
+	})
+	index := s.size
+	more, err := tlog.StoredHashes(index, raw, reader)
+	must(err)
+	s.hashes, s.size = append(s.hashes, more...), s.size+1
+	root, err := tlog.TreeHash(s.size, reader)
+	must(err)
+	proof, err := tlog.ProveRecord(s.size, index, reader)
+	must(err)
+	cp, err := note.Sign(&note.Note{Text: camlog.Checkpoint{Origin: signer.Name(), Size: s.size, Root: root}.Text()}, signer)
+	must(err)
+	return transport.Receipt{Leaf: raw, Proof: camlog.FormatProof(index, proof, cp)}
+}
+
+// Signer is the log's own.
+func (s *Server) Signer() note.Signer { return s.signer }
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,190 @@
+package app
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/verify"
+)
+
+// text is a text in both languages.
+type text struct{ en, zh string }
+
+func (t text) in(l verify.Lang) string {
+	if l == verify.Chinese {
+		return t.zh
+	}
+	return t.en
+}
+
+var (
+	usage = text{`camseal-verify [--json] [--trust DIR] [--lang en|zh] BUNDLE
+
+Checks a bundle of evidence (a folder or a .zip), offline.
+
+  --trust DIR   the keys that you trust, from elsewhere than the bundle
+  --json        the whole report, for programs
+  --lang        the language; by default as LC_ALL, LC_MESSAGES or LANG say
+
+Exit status: 0 verified, 2 unreadable or wrong usage, 3 broken, 4 sound but incomplete,
+5 consistent, but vouched for only by itself.
+`, `camseal-verify [--json] [--trust 文件夹] [--lang en|zh] 证据包
+
+离线校验证据包（文件夹或 .zip）。
+
+  --trust 文件夹   您所信任的公钥，须取自证据包以外
+  --json           完整报告，供程序读取
+  --lang           语言；默认依 LC_ALL、LC_MESSAGES 或 LANG
+
+退出码：0 校验一致，2 无法读取或用法错误，3 校验不一致，4 一致但不完整，
+5 自身一致，但仅由证据包自身担保。
+`}
+	oneBundle  = text{"name one bundle", "请指定一个证据包"}
+	headings   = text{"Not given, so not claimed", "未给出，因此不作判断"}
+	notProven  = text{"Not proven by any of this", "以上均不证明"}
+	others     = text{"Other findings", "其他发现"}
+	andMore    = text{"and %d more", "以及另外 %d 项"}
+	detailText = text{"technical detail", "技术细节"}
+)
+
+var marks = map[verify.Verdict]string{verify.Verified: "✓", verify.SelfVouched: "○", verify.Incomplete: "!", verify.Broken: "✗", verify.Unreadable: "✗"}
+
+// human writes a report for people: the verdict and its reason first, then what was not given.
+func human(r *verify.Report, l verify.Lang) string {
+	p := &page{lang: l}
+	p.verdict(r)
+	p.list(headings, r.NotGiven)
+	if r.About != nil {
+		p.about(r)
+		p.proof(r)
+	}
+	if len(r.Problems) > 1 || r.Further > 0 {
+		p.others(r)
+	}
+	if r.Verdict != verify.Unreadable {
+		p.list(notProven, r.NotProven)
+	}
+	return p.b.String()
+}
+
+type page struct {
+	b    strings.Builder
+	lang verify.Lang
+}
+
+func (p *page) line(format string, args ...any) {
+	fmt.Fprintf(&p.b, format+"\n", args...)
+}
+
+func (p *page) verdict(r *verify.Report) {
+	grade := ""
+	if r.About != nil && r.Verdict != verify.Unreadable {
+		grade = fmt.Sprintf(" · %s (%s)", r.About.Grade.Text(p.lang), r.About.GradeNote.Text(p.lang))
+	}
+	p.line("%s %s%s", marks[r.Verdict], r.Verdict.Text(p.lang), grade)
+	if r.First != nil {
+		p.line("  %s", r.First.Text(p.lang))
+		if r.First.Detail != "" {
+			p.line("  (%s: %s)", detailText.in(p.lang), r.First.Detail)
+		}
+	}
+	p.line("  %s", r.Verdict.Reason(p.lang))
+}
+
+func (p *page) list(title text, items []verify.Missing) {
+	if len(items) == 0 {
+		return
+	}
+	p.line("\n%s:", title.in(p.lang))
+	for _, m := range items {
+		p.line("  - %s", m.Text(p.lang))
+	}
+}
+
+func (p *page) row(name text, format string, args ...any) {
+	p.line("  %s: %s", name.in(p.lang), verify.Display(fmt.Sprintf(format, args...)))
+}
+
+func (p *page) about(r *verify.Report) {
+	a := r.About
+	p.line("\n%s", text{"Recording", "音像记录"}.in(p.lang)+" "+a.Rec.String())
+	p.row(text{"name", "名称"}, "%s", a.Name)
+	p.row(text{"file", "文件"}, "%s", a.Original)
+	p.row(text{"size", "大小"}, text{"%d bytes in %d chunks", "%d 字节，%d 个数据块"}.in(p.lang), a.Size, a.Chunks)
+	if a.Hash != nil {
+		p.row(text{"SHA-256", "SHA-256"}, "%s", a.Hash)
+	}
+	p.row(text{"device", "设备"}, "%s", a.Device)
+	p.row(text{"taken in from (by the device's clock, a claim)", "采集开始（设备时钟所述，未经证明）"}, "%s", when(a.OpenedAt))
+	if a.ClosedAt != nil {
+		p.row(text{"taken in until (likewise)", "采集结束（同上）"}, "%s", when(*a.ClosedAt))
+	}
+	if a.Released {
+		p.row(text{"recorder's copy", "记录仪中的副本"}, "%s", text{"erased, after it was stored", "入库后已清空"}.in(p.lang))
+	}
+}
+
+func (p *page) proof(r *verify.Report) {
+	p.line("\n%s", text{"Proof", "证明"}.in(p.lang))
+	by := text{"by a key in a file", "由文件中的密钥签封"}
+	if r.Seals.TPM {
+		by = text{"by the device's TPM", "由设备的 TPM 签封"}
+	}
+	p.row(text{"seals", "电子签封"}, "%d, %s", r.Seals.Count, by.in(p.lang))
+	from := text{"its key comes from the bundle itself", "公钥来自证据包自身"}
+	if r.Proven {
+		from = text{"its key was given from outside", "公钥由外部给出"}
+	}
+	name, _, _ := strings.Cut(r.Log, "+")
+	p.row(text{"log", "日志"}, "%s, %s", name, from.in(p.lang))
+	good := 0
+	for _, f := range r.Receipts {
+		if f.OK {
+			good++
+		}
+	}
+	p.row(text{"receipts", "存证回执"}, text{"%d of %d hold", "%d / %d 成立"}.in(p.lang), good, len(r.Receipts))
+	if s := r.About.Stored; s != nil {
+		p.stored(s)
+	}
+	p.row(text{"custody events", "保管流转记录"}, "%d", r.Custody)
+	if w := r.Withheld; w.Before+w.Between+w.After+w.Skipped > 0 {
+		p.row(text{"withheld statements about others (digests only)", "未提供的其他陈述（仅摘要）"},
+			text{"%d before, %d between, %d after; %d more left out before", "之前 %d，之间 %d，之后 %d；另略去 %d"}.in(p.lang), w.Before, w.Between, w.After, w.Skipped)
+	}
+}
+
+func (p *page) stored(s *verify.StoredFound) {
+	lock := text{"in a folder of the server", "服务器文件夹"}
+	if s.Lock == evidence.LockCompliance {
+		lock = text{"under an object lock that nobody can lift", "对象锁定，任何人不能解除"}
+	}
+	ended := ""
+	if s.Ended {
+		ended = text{" (that time is past)", "（已到期）"}.in(p.lang)
+	}
+	p.row(text{"stored, by the server's word", "入库锁定（服务器所述）"}, text{"%d chunks, until %s%s, %s", "%d 个数据块，保管至 %s%s，%s"}.in(p.lang),
+		s.Chunks, when(s.Until), ended, lock.in(p.lang))
+}
+
+func (p *page) others(r *verify.Report) {
+	p.line("\n%s:", others.in(p.lang))
+	const most = 12
+	for i, f := range r.Problems[1:] {
+		if i == most {
+			p.line("  "+andMore.in(p.lang), len(r.Problems)-1-most+r.Further)
+			return
+		}
+		p.line("  - %s", f.Text(p.lang))
+	}
+	if r.Further > 0 {
+		p.line("  "+andMore.in(p.lang), r.Further)
+	}
+}
+
+// when shows milliseconds since 1970 UTC in local time with its zone.
+func when(ms int64) string {
+	return time.UnixMilli(ms).Format("2006-01-02 15:04:05 -07:00")
+}

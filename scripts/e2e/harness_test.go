@@ -1,0 +1,332 @@
+// Package e2e_test runs the real programs against each other: swtpm, agent, server, verifier, and foreign tools as judges.
+package e2e_test
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var bin string // folder of the programs under test
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "camseal-e2e-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	bin = dir
+	for name, pkg := range map[string]string{"camseal-agent": "camseal/agent", "camseal-server": "camseal/server",
+		"camseal-verify": "camseal/pkg/cmd/camseal-verify", "s3serve": "camseal/server/internal/archive/s3/s3test/serve"} {
+		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
+		build.Stderr = os.Stderr
+		if err := build.Run(); err != nil {
+			log.Fatalf("build %s: %v", name, err)
+		}
+	}
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		log.Print(err)
+	}
+	os.Exit(code)
+}
+
+// system is a server, a software TPM and an agent, each with its state in a folder of the test.
+type system struct {
+	t        *testing.T
+	dir      string
+	api, web string // addresses
+	server   *process
+	storage  []string // flags that say where the vault is
+	agentTPM string
+	via      string // address that the agent uses, api unless a test puts a proxy before it
+	recorder string // folder of footage
+}
+
+// process is a program that was started.
+type process struct {
+	cmd  *exec.Cmd
+	out  bytes.Buffer
+	done chan struct{}
+	err  error
+}
+
+func start(t *testing.T, env []string, name string, args ...string) *process {
+	t.Helper()
+	p := &process{cmd: exec.Command(program(name), args...), done: make(chan struct{})}
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may have ended already
+	<-p.done
+}
+
+// program finds one of ours in bin, any other on the path.
+func program(name string) string {
+	if strings.HasPrefix(name, "camseal-") || name == "s3serve" {
+		return filepath.Join(bin, name)
+	}
+	return name
+}
+
+// run runs a program to its end and returns its exit status and what it said.
+func run(t *testing.T, name string, args ...string) (int, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program(name), args...).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	if exit != nil {
+		return exit.ExitCode(), string(out)
+	}
+	return 0, string(out)
+}
+
+func mustRun(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	code, out := run(t, name, args...)
+	if code != 0 {
+		t.Fatalf("%s %s: exit %d\n%s", name, strings.Join(args, " "), code, out)
+	}
+	return out
+}
+
+// eventually waits until ok holds, looking at most every 20 ms.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(60 * time.Second)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("waited 60 s for: %s", what)
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// newSystem starts a server and enrols an agent with a software TPM. Storage are flags that say where the vault is.
+func newSystem(t *testing.T, storage ...string) *system {
+	t.Helper()
+	s := &system{t: t, dir: t.TempDir(), api: freeAddress(t), web: freeAddress(t), storage: storage}
+	s.via, s.recorder = s.api, filepath.Join(s.dir, "recorder")
+	if err := os.Mkdir(s.recorder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "camseal-server", s.serverCommand("init")...)
+	s.startServer()
+	s.agentTPM = "swtpm:" + startTPM(t, filepath.Join(s.dir, "tpm"))
+	device := mustRun(t, "camseal-agent", s.agent("identity")...)
+	if err := os.WriteFile(s.path("device.json"), []byte(device), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, "camseal-server", s.serverCommand("device", "register", s.path("device.json"))...)
+	return s
+}
+
+func startTPM(t *testing.T, dir string) string {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "s")
+	start(t, nil, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+socket,
+		"--ctrl", "type=unixio,path="+filepath.Join(dir, "c"), "--flags", "not-need-init,startup-clear")
+	eventually(t, "swtpm", func() bool { _, err := os.Stat(socket); return err == nil })
+	return socket
+}
+
+func (s *system) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *system) startServer() {
+	s.t.Helper()
+	s.server = start(s.t, nil, "camseal-server", s.serverCommand("run", "--listen", s.api, "--web", s.web)...)
+	server := s.server
+	eventually(s.t, "the server", func() bool {
+		select {
+		case <-server.done:
+			s.t.Fatalf("the server ended: %v\n%s", server.err, &server.out)
+		default:
+		}
+		c, err := net.Dial("tcp", s.web)
+		if err != nil {
+			return false
+		}
+		_ = c.Close()
+		_, err = os.Stat(s.path("server/admin.sock"))
+		return err == nil
+	})
+}
+
+// serverCommand returns the command line of a server's subcommand.
+func (s *system) serverCommand(words ...string) []string {
+	return append(append(words, "--state", s.path("server")), s.storage...)
+}
+
+// agent returns the command line of an agent's subcommand.
+func (s *system) agent(command string, more ...string) []string {
+	return append([]string{command, "--state", s.path("agent"), "--tpm", s.agentTPM, "--log-key", s.path("server/log.vkey"),
+		"--server", "https://" + s.via, "--ca", s.path("server/ca.pem")}, more...)
+}
+
+// importing returns the command line that takes in the recorder's folder.
+func (s *system) importing(more ...string) []string {
+	return s.agent("import", append([]string{"--recorder", "E2E-0001", "--chunk-size", "64KiB", "--settle", "0s", "--json", s.recorder}, more...)...)
+}
+
+// film puts a file of numbered blocks on the recorder.
+func (s *system) film(name string, size int) {
+	s.t.Helper()
+	path := filepath.Join(s.recorder, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, footage(name, size), 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func footage(name string, size int) []byte {
+	var b bytes.Buffer
+	for i := 0; b.Len() < size; i++ {
+		fmt.Fprintf(&b, "%s block %012d\n", name, i)
+	}
+	return b.Bytes()[:size]
+}
+
+// recording is what the catalog tells of one.
+type recording struct {
+	Rec   string `json:"rec"`
+	Name  string `json:"name"`
+	State string `json:"state"`
+}
+
+// recordings asks the server which recordings it has.
+func (s *system) recordings() []recording {
+	s.t.Helper()
+	var list []recording
+	sc := bufio.NewScanner(strings.NewReader(mustRun(s.t, "camseal-server", s.serverCommand("recordings", "--json")...)))
+	for sc.Scan() {
+		var r recording
+		if err := json.Unmarshal(sc.Bytes(), &r); err != nil {
+			s.t.Fatalf("%v: %s", err, sc.Text())
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// export writes the bundle of a recording and returns its path.
+func (s *system) export(rec string) string {
+	s.t.Helper()
+	path := s.path("bundle-" + rec + ".zip")
+	mustRun(s.t, "camseal-server", s.serverCommand("export", rec, "-o", path)...)
+	return path
+}
+
+// trust writes the server's trust folder and returns its path.
+func (s *system) trust() string {
+	s.t.Helper()
+	mustRun(s.t, "camseal-server", s.serverCommand("trust-export", s.path("trust"))...)
+	return s.path("trust")
+}
+
+// verify runs the verifier and compares its exit status.
+func verify(t *testing.T, want int, args ...string) string {
+	t.Helper()
+	code, out := run(t, "camseal-verify", args...)
+	if code != want {
+		t.Fatalf("camseal-verify %s: exit %d, want %d\n%s", strings.Join(args, " "), code, want, out)
+	}
+	return out
+}
+
+// allSound checks that there is one stored recording a file, and that the bundle of each verifies and holds the file.
+func (s *system) allSound(files map[string][]byte) {
+	s.t.Helper()
+	list, trust := s.recordings(), s.trust()
+	if len(list) != len(files) {
+		s.t.Fatalf("%d recordings of %d files: %v", len(list), len(files), list)
+	}
+	for _, r := range list {
+		verify(s.t, 0, "--trust", trust, s.export(r.Rec))
+		if got := original(s.t, s.export(r.Rec)); !bytes.Equal(got, files[r.Name]) {
+			s.t.Errorf("%s: %d bytes came back, and not those that went in", r.Name, len(got))
+		}
+	}
+}
+
+func original(t *testing.T, bundle string) []byte {
+	t.Helper()
+	z, err := zip.OpenReader(bundle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		if strings.Contains(f.Name, "data/original/") {
+			r, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			b, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+	}
+	t.Fatalf("%s holds no original", bundle)
+	return nil
+}
+
+// moments returns n seeded moments between 0 and the given time.
+func moments(seed uint64, n int, within time.Duration) []time.Duration {
+	r := rand.New(rand.NewPCG(seed, 0))
+	out := make([]time.Duration, n)
+	for i := range out {
+		out[i] = time.Duration(r.Int64N(int64(within)))
+	}
+	return out
+}

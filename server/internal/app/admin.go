@@ -1,0 +1,208 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/transport"
+	"camseal/server/internal/catalog/db"
+)
+
+// The administrator's requests to a running server go over a socket in the state folder, which only its owner can open.
+
+// admin does what an administrator asks for; over the socket, or in this process when no server runs.
+type admin interface {
+	register(ctx context.Context, reg transport.Registration) (evidence.DeviceID, error)
+	devices(ctx context.Context) ([]deviceLine, error)
+	recordings(ctx context.Context, after page) ([]recordingLine, error)
+	export(ctx context.Context, req exportRequest) error
+}
+
+// deviceLine is one line of `device list`.
+type deviceLine struct {
+	Device     string         `json:"device"`
+	Class      evidence.Class `json:"class"`
+	Registered int64          `json:"registered"` // milliseconds since 1970 UTC
+	Revoked    bool           `json:"revoked"`
+	Statements int64          `json:"statements"`
+}
+
+// exportRequest asks for a bundle in a file or folder.
+type exportRequest struct {
+	Rec    evidence.RecordingID `json:"rec"`
+	Path   string               `json:"path"` // absolute
+	Folder bool                 `json:"folder"`
+}
+
+const actor = "administrator"
+
+// local is admin in this process.
+type local struct{ *core }
+
+func (l local) register(ctx context.Context, reg transport.Registration) (evidence.DeviceID, error) {
+	if err := l.wait(ctx); err != nil {
+		return evidence.DeviceID{}, err
+	}
+	return l.registry.Register(ctx, actor, reg)
+}
+
+func (l local) devices(ctx context.Context) ([]deviceLine, error) {
+	rows, err := l.catalog.Devices(ctx)
+	out := []deviceLine{}
+	for _, r := range rows {
+		out = append(out, lineOf(r))
+	}
+	return out, err
+}
+
+func lineOf(r db.Device) deviceLine {
+	return deviceLine{Device: r.Device, Class: evidence.Class(r.Class), Registered: r.RegisteredAt, Revoked: r.RevokedIndex.Valid, Statements: r.NextSeq}
+}
+
+func (l local) export(ctx context.Context, req exportRequest) error {
+	if err := l.wait(ctx); err != nil {
+		return err
+	}
+	b, err := l.exporter.Open(ctx, req.Rec)
+	if err != nil {
+		return err
+	}
+	return b.To(ctx, actor, req.Path, req.Folder)
+}
+
+// adminHandler serves admin over the socket.
+func adminHandler(a admin) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /device", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(reg transport.Registration) (any, error) { return a.register(r.Context(), reg) })
+	})
+	mux.HandleFunc("POST /devices", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(struct{}) (any, error) { return a.devices(r.Context()) })
+	})
+	mux.HandleFunc("POST /recordings", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(after page) (any, error) { return a.recordings(r.Context(), after) })
+	})
+	mux.HandleFunc("POST /export", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(req exportRequest) (any, error) { return struct{}{}, a.export(r.Context(), req) })
+	})
+	return mux
+}
+
+type adminAnswer struct {
+	Error  string          `json:"error,omitempty"`
+	Result json.RawMessage `json:"result,omitempty"`
+}
+
+const maxAdmin = 1 << 20
+
+func serveAdmin[Q any](w http.ResponseWriter, r *http.Request, do func(Q) (any, error)) {
+	var q Q
+	var result any
+	err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxAdmin)).Decode(&q)
+	if err == nil {
+		result, err = do(q)
+	}
+	var answer adminAnswer
+	if err == nil {
+		answer.Result, err = json.Marshal(result)
+	}
+	if err != nil {
+		answer = adminAnswer{Error: err.Error()}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer) // the other end is gone if this fails
+}
+
+// remote is admin over the socket.
+type remote struct{ client *http.Client }
+
+// reach finds a running server by its socket; nil if there is none.
+func reach(s *settings) *remote {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", s.path(fileAdmin))
+	}
+	conn, err := dial(context.Background(), "", "")
+	if err != nil {
+		return nil
+	}
+	_ = conn.Close()
+	return &remote{&http.Client{Transport: &http.Transport{DialContext: dial}}}
+}
+
+func (r remote) call(ctx context.Context, path string, q, result any) error {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://server"+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the running server: %w", err)
+	}
+	defer resp.Body.Close()
+	var answer adminAnswer
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 16*maxAdmin)).Decode(&answer); err != nil {
+		return fmt.Errorf("ask the running server: %s: %w", resp.Status, err)
+	}
+	if answer.Error != "" {
+		return errors.New(answer.Error)
+	}
+	return json.Unmarshal(answer.Result, result)
+}
+
+func (r remote) register(ctx context.Context, reg transport.Registration) (id evidence.DeviceID, err error) {
+	return id, r.call(ctx, "/device", reg, &id)
+}
+
+func (r remote) devices(ctx context.Context) (out []deviceLine, err error) {
+	return out, r.call(ctx, "/devices", struct{}{}, &out)
+}
+
+func (r remote) export(ctx context.Context, req exportRequest) error {
+	var nothing struct{}
+	return r.call(ctx, "/export", req, &nothing)
+}
+
+// withAdmin runs f with the running server, or with everything opened in this process.
+func withAdmin(e *env, f func(admin) error) error {
+	if r := reach(e.settings); r != nil {
+		return f(*r)
+	}
+	c, err := openCore(e)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(local{c}), c.close())
+}
+
+// listenAdmin makes the socket; the state folder is locked, so one that lies there is a dead server's.
+func listenAdmin(s *settings) (net.Listener, error) {
+	if err := os.Remove(s.path(fileAdmin)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", s.path(fileAdmin))
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	if err := os.Chmod(s.path(fileAdmin), 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// stamp writes a time for people.
+func stamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339) }

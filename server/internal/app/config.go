@@ -1,0 +1,171 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"go.yaml.in/yaml/v3"
+
+	"camseal/pkg/transport"
+)
+
+// settings are the keys of server.yaml; each is a flag of the same name.
+type settings struct {
+	State  string   `help:"Folder for keys, log, catalog and quarantine." default:"/var/lib/camseal-server" placeholder:"DIR"`
+	Listen string   `help:"Address for the agents (TLS)." default:"127.0.0.1:8443" placeholder:"ADDR"`
+	Web    string   `help:"Address of the web page (plain http, so this machine only)." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Names  []string `help:"Names and IP addresses in the server's certificate." default:"localhost,127.0.0.1,::1"`
+
+	Vault       string `help:"Folder of the vault. Default: vault in the state folder. Not used with s3-endpoint." placeholder:"DIR"`
+	S3Endpoint  string `name:"s3-endpoint" help:"Keep the vault in S3 with object lock instead: https://host[:port]." placeholder:"URL"`
+	S3Bucket    string `name:"s3-bucket" help:"Bucket, made with object lock."`
+	S3Region    string `name:"s3-region" help:"Region." default:"us-east-1"`
+	S3CA        string `name:"s3-ca" help:"File with the authority of the S3 server's certificate. Default: the system's." placeholder:"FILE"`
+	S3AccessKey string `name:"s3-access-key" help:"Access key." env:"CAMSEAL_S3_ACCESS_KEY"`
+	S3Secret    string `name:"s3-secret-file" help:"File (mode 0600) with the secret key. Default: s3.secret in the state folder." placeholder:"FILE"`
+
+	LogName            string        `help:"Name of the log; only init uses it. Default: a random one." placeholder:"NAME"`
+	Retention          days          `help:"How long footage stays locked at least." default:"90d"`
+	LogRetention       days          `help:"How long statements, receipts and the log stay locked; at least as long as footage." default:"3650d"`
+	BatchAge           time.Duration `help:"How long the log gathers leaves." default:"50ms"`
+	CheckpointInterval time.Duration `help:"How often the log signs a checkpoint at most." default:"100ms"`
+
+	QuarantineBytes   size       `help:"Quarantine of one device, bytes." default:"256MiB"`
+	QuarantineEntries int        `help:"Quarantine of one device, entries." default:"1000"`
+	MaxConnections    int        `help:"Connections at once, for each address." default:"512"`
+	RememberedChunks  int        `help:"Chunks whose places are kept in memory." default:"200000"`
+	LogLevel          slog.Level `help:"debug, info, warn or error." default:"info"`
+}
+
+func (s *settings) check() error {
+	switch {
+	case s.Retention <= 0:
+		return usagef("retention: it must be longer than nothing")
+	case s.LogRetention < s.Retention:
+		return usagef("log-retention: %s is shorter than retention, %s; footage without its proofs is worth little", s.LogRetention, s.Retention)
+	case s.BatchAge <= 0 || s.CheckpointInterval < 10*time.Millisecond:
+		return usagef("batch-age and checkpoint-interval are times such as 100ms")
+	case s.QuarantineBytes < transport.MaxBatch || s.QuarantineEntries < 1:
+		return usagef("quarantine: it must hold one batch at least, %d bytes", transport.MaxBatch)
+	case s.MaxConnections < 4 || s.RememberedChunks < 1:
+		return usagef("max-connections and remembered-chunks: too few")
+	case s.S3Endpoint == "" && s.S3Bucket != "":
+		return usagef("s3-bucket without s3-endpoint")
+	}
+	host, _, err := net.SplitHostPort(s.Web)
+	if err != nil {
+		return usagef("web: %v", err)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return usagef("web: %s can be reached from other machines, and the page has no sign-in yet. Nothing was started; "+
+			"use 127.0.0.1:PORT and, from afar, an SSH tunnel", s.Web)
+	}
+	return nil
+}
+
+func (s *settings) path(name string) string { return filepath.Join(s.State, name) }
+
+func (s *settings) vaultDir() string {
+	if s.Vault != "" {
+		return s.Vault
+	}
+	return s.path("vault")
+}
+
+// days is a time span such as 90d, 36h or 1d12h.
+type days time.Duration
+
+func (d days) String() string { return time.Duration(d).String() }
+
+// UnmarshalText reads whole days before what time.ParseDuration reads.
+func (d *days) UnmarshalText(text []byte) error {
+	word := string(text)
+	total := time.Duration(0)
+	if n, rest, ok := strings.Cut(word, "d"); ok {
+		whole, err := strconv.ParseUint(n, 10, 16)
+		if err != nil {
+			return fmt.Errorf("%q is not a time span such as 90d or 36h", word)
+		}
+		total, word = time.Duration(whole)*24*time.Hour, rest
+	}
+	if word != "" {
+		rest, err := time.ParseDuration(word)
+		if err != nil {
+			return fmt.Errorf("%q is not a time span such as 90d or 36h", string(text))
+		}
+		total += rest
+	}
+	*d = days(total)
+	return nil
+}
+
+// size is a number of bytes such as 256MiB.
+type size int64
+
+// UnmarshalText reads 1048576, 1024KiB, 1MiB or 1GiB.
+func (s *size) UnmarshalText(text []byte) error {
+	word, unit := string(text), int64(1)
+	for suffix, n := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
+		if digits, ok := strings.CutSuffix(word, suffix); ok {
+			word, unit = digits, n
+		}
+	}
+	n, err := strconv.ParseUint(word, 10, 32)
+	if err != nil {
+		return fmt.Errorf("%q is not a number of bytes such as 256MiB", string(text))
+	}
+	*s = size(int64(n) * unit)
+	return nil
+}
+
+// yamlFile answers for flags that are not on the command line.
+type yamlFile map[string]any
+
+var _ kong.Resolver = yamlFile(nil)
+
+func loadYAML(r io.Reader) (kong.Resolver, error) {
+	values := yamlFile{}
+	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return values, nil
+}
+
+// Validate implements kong.Resolver: a key that is no setting is refused.
+func (y yamlFile) Validate(app *kong.Application) error {
+	var known []string
+	for _, f := range app.Flags {
+		known = append(known, f.Name)
+	}
+	for k := range y {
+		if k == "help" || k == "config" || !slices.Contains(known, k) {
+			return fmt.Errorf("configuration: there is no key %q", k)
+		}
+	}
+	return nil
+}
+
+// Resolve implements kong.Resolver.
+func (y yamlFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+	v, ok := y[flag.Name]
+	if !ok || parent.App == nil || v == nil {
+		return nil, nil
+	}
+	if list, ok := v.([]any); ok {
+		words := make([]string, len(list))
+		for i, w := range list {
+			words[i] = fmt.Sprint(w)
+		}
+		return strings.Join(words, ","), nil
+	}
+	return fmt.Sprint(v), nil
+}

@@ -1,0 +1,224 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"camseal/pkg/evidence"
+	"camseal/server/internal/archive"
+	"camseal/server/internal/archive/s3"
+	"camseal/server/internal/casework"
+	"camseal/server/internal/catalog"
+	"camseal/server/internal/devices"
+	"camseal/server/internal/export"
+	"camseal/server/internal/ingest"
+	"camseal/server/internal/ledger"
+)
+
+// core is everything below the network: vault, log, catalog and what works on them.
+type core struct {
+	vault    archive.Vault
+	ledger   *ledger.Ledger
+	catalog  *catalog.Catalog
+	log      *catalog.Projector
+	book     *casework.Book
+	registry *devices.Registry
+	exporter *export.Exporter
+	ingest   *ingest.Service
+	ready    chan struct{} // closed when all that a former run logged is applied
+
+	slog    *slog.Logger
+	cancel  context.CancelFunc
+	work    sync.WaitGroup
+	closers []func() error // in the order of opening
+}
+
+// testSteps is called between the durable steps of vault and log; crash tests set it.
+var testSteps func(string)
+
+const (
+	patience   = 2 * time.Minute // for vault and log, once a request is accepted
+	closeWait  = 20 * time.Second
+	retryReady = time.Second
+)
+
+// openCore opens everything and begins to follow the log. The state folder is locked until close.
+func openCore(e *env) (c *core, err error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(e.ctx))
+	c = &core{slog: e.log, cancel: cancel, ready: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+			c = nil
+		}
+	}()
+	s := e.settings
+	if _, err := os.Stat(s.path(fileLogKey)); errors.Is(err, fs.ErrNotExist) {
+		return c, usagef("%s is no state folder of a server; nothing was changed; run `camseal-server init` first", s.State)
+	}
+	if err := c.lockState(s); err != nil {
+		return c, err
+	}
+	skey, vkey, err := ensureLogKey(s)
+	if err != nil {
+		return c, err
+	}
+	if err := c.openVault(ctx, s); err != nil {
+		return c, err
+	}
+	logUntil := func() time.Time { return e.now().Add(time.Duration(s.LogRetention)) }
+	c.ledger, err = ledger.Open(ctx, ledger.Config{Dir: s.path(dirLedger), SignerKey: skey, Vault: c.vault, Until: logUntil,
+		BatchAge: s.BatchAge, CheckpointInterval: s.CheckpointInterval, Log: e.log, Step: testSteps})
+	if err != nil {
+		return c, err
+	}
+	c.closers = append(c.closers, c.closeLedger)
+	if err := c.openCatalog(ctx, e, vkey); err != nil {
+		return c, err
+	}
+	c.assemble(e, vkey, logUntil)
+	c.work.Go(func() {
+		if err := c.log.Run(ctx); err != nil {
+			c.slog.ErrorContext(ctx, "the catalog stopped following the log", slog.Any("error", err))
+		}
+	})
+	c.work.Go(func() { c.catchUp(ctx) })
+	return c, nil
+}
+
+func (c *core) lockState(s *settings) error {
+	f, err := os.OpenFile(s.path(fileLock), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return errors.Join(fmt.Errorf("%s is in use by another camseal-server; nothing was changed; stop that one, or give this one a state folder of its own", s.State), f.Close())
+	}
+	c.closers = append(c.closers, f.Close)
+	for _, d := range []string{dirTemp, dirHeld} {
+		if err := os.MkdirAll(s.path(d), 0o700); err != nil {
+			return err
+		}
+	}
+	return clearDir(s.path(dirTemp))
+}
+
+// clearDir removes the temporary files that a killed run left.
+func clearDir(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, os.Remove(dir+"/"+e.Name()))
+	}
+	return err
+}
+
+func (c *core) openVault(ctx context.Context, s *settings) (err error) {
+	v, err := openVault(ctx, s)
+	if err != nil {
+		return err
+	}
+	c.vault = v
+	if f, ok := v.(io.Closer); ok {
+		c.closers = append(c.closers, f.Close)
+	}
+	return nil
+}
+
+// openVault opens the vault that the settings name.
+func openVault(ctx context.Context, s *settings) (archive.Vault, error) {
+	if s.S3Endpoint == "" {
+		return archive.OpenFolder(s.vaultDir(), archive.FolderOptions{Step: testSteps})
+	}
+	file := s.S3Secret
+	if file == "" {
+		file = s.path(fileS3Key)
+	}
+	secret, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("s3-secret-file: %w", err)
+	}
+	return s3.Open(ctx, s3.Config{Endpoint: s.S3Endpoint, Bucket: s.S3Bucket, Region: s.S3Region, AccessKey: s.S3AccessKey,
+		SecretKey: s3.Secret(strings.TrimSpace(string(secret))), CAFile: s.S3CA})
+}
+
+func (c *core) closeLedger() error {
+	ctx, done := context.WithTimeout(context.Background(), closeWait)
+	defer done()
+	return c.ledger.Close(ctx)
+}
+
+func (c *core) openCatalog(ctx context.Context, e *env, vkey string) (err error) {
+	if c.catalog, err = catalog.Open(ctx, e.settings.path(fileCatalog)); err != nil {
+		return err
+	}
+	c.closers = append(c.closers, c.catalog.Close)
+	c.log, err = catalog.NewProjector(ctx, c.catalog, c.vault, c.ledger, vkey, e.settings.RememberedChunks, e.log)
+	return err
+}
+
+func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) {
+	s := e.settings
+	c.book = &casework.Book{Vault: c.vault, Log: c.log, Until: logUntil, Now: e.now}
+	c.registry = &devices.Registry{Catalog: c.catalog, Book: c.book}
+	c.exporter = &export.Exporter{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Book: c.book, TempDir: s.path(dirTemp), Slog: e.log}
+	quarantine := &ingest.Quarantine{Dir: s.path(dirHeld), MaxBytes: int64(s.QuarantineBytes), MaxEntries: s.QuarantineEntries, Book: c.book, Now: e.now, Slog: e.log}
+	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, TempDir: s.path(dirTemp),
+		Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log, MaxChunks: s.RememberedChunks, Patience: patience, Ready: c.ready})
+}
+
+// catchUp puts a leaf of its own behind everything that a former run may have logged, and waits until it is applied: then
+// the catalog knows all, and the same statements can't be logged twice.
+func (c *core) catchUp(ctx context.Context) {
+	for {
+		_, err := c.book.Record(ctx, casework.Act{Name: casework.ActStarted, Actor: "camseal-server", Detail: evidence.Detail{"version": Version}})
+		if err == nil {
+			close(c.ready)
+			if err := c.ingest.Quarantine.Resume(ctx); err != nil && ctx.Err() == nil {
+				c.slog.ErrorContext(ctx, "quarantine entries are not all logged", slog.Any("error", err))
+			}
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		c.slog.ErrorContext(ctx, "not ready to take anything in", slog.Any("error", err))
+		t := time.NewTimer(retryReady)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+// wait returns once the catalog has caught up.
+func (c *core) wait(ctx context.Context) error {
+	select {
+	case <-c.ready:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// close stops following and closes everything in reverse order.
+func (c *core) close() error {
+	c.cancel()
+	c.work.Wait() // nothing may use the catalog once it is closed
+	var err error
+	for i := len(c.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, c.closers[i]())
+	}
+	c.closers = nil
+	return err
+}

@@ -1,0 +1,194 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/verify"
+	"camseal/server/internal/archive"
+	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/ingest/batch"
+	"camseal/server/internal/ledger"
+)
+
+// ActRegistered is the custody event that makes a device known. Its detail holds the three members below.
+const (
+	ActRegistered = "device-registered"
+	DetailClass   = "class"
+	DetailAK      = "ak"      // base64 of the TPMT_PUBLIC
+	DetailTLSKey  = "tls_key" // base64 of the SubjectPublicKeyInfo
+)
+
+// applyLeaf brings one leaf into the tables. It returns the batch of a seen leaf, whose recordings are given back after
+// the transaction. A leaf that repeats what is known changes nothing.
+func (p *Projector) applyLeaf(ctx context.Context, q *db.Queries, e ledger.Entry) (*Walked, error) {
+	leaf, err := evidence.ParseLeafUnverified(e.Leaf)
+	if err != nil {
+		return nil, err
+	}
+	switch l := leaf.(type) {
+	case *evidence.Seen:
+		return p.applySeen(ctx, q, e, l)
+	case *evidence.Stored:
+		return nil, p.applyStored(ctx, q, e, l)
+	case *evidence.Custody:
+		return nil, p.applyCustody(ctx, q, e, l)
+	case *evidence.Revoke:
+		return nil, q.RevokeDevice(ctx, db.RevokeDeviceParams{Device: l.Device.String(), RevokedIndex: index(e)})
+	}
+	return nil, nil // an export leaf changes no table
+}
+
+func index(e ledger.Entry) sql.NullInt64 { return sql.NullInt64{Int64: int64(e.Index), Valid: true} }
+
+func (p *Projector) applySeen(ctx context.Context, q *db.Queries, e ledger.Entry, l *evidence.Seen) (*Walked, error) {
+	w := p.takeOffer(l)
+	dev, err := q.DeviceByID(ctx, l.Device.String())
+	if err != nil {
+		return nil, fmt.Errorf("device %s: %w", l.Device, err)
+	}
+	if l.Seq < uint64(dev.NextSeq) {
+		return nil, nil
+	}
+	s, err := batch.FindSkeleton(ctx, p.vault, l.Device, l.Seq, l.Head)
+	if err != nil {
+		return nil, err
+	}
+	if w == nil || w.Batch.First != uint64(dev.NextSeq) {
+		if w, err = p.walkFromVault(ctx, dev, s); err != nil {
+			return nil, err
+		}
+	}
+	if w.State.Seq != l.Seq+1 || w.State.Head != l.Head {
+		return nil, fmt.Errorf("the batch of device %s ends at %d with head %s, the leaf says %d, %s", l.Device, w.State.Seq-1, w.State.Head, l.Seq, l.Head)
+	}
+	return w, p.writeSeen(ctx, q, e, w, s)
+}
+
+func (p *Projector) walkFromVault(ctx context.Context, dev db.Device, s *batch.Skeleton) (*Walked, error) {
+	b, err := s.Batch(ctx, p.vault)
+	if err != nil {
+		return nil, err
+	}
+	if _, b = b.Split(uint64(dev.NextSeq)); b == nil {
+		return nil, fmt.Errorf("batch up to %d of device %s says nothing new", s.Upto, dev.Device)
+	}
+	return p.Recordings.Walk(ctx, dev, b)
+}
+
+func (p *Projector) writeSeen(ctx context.Context, q *db.Queries, e ledger.Entry, w *Walked, s *batch.Skeleton) error {
+	dev := s.Device.String()
+	state, err := json.Marshal(w.State)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		q.SetChain(ctx, db.SetChainParams{Device: dev, Chain: string(state), NextSeq: int64(w.State.Seq), Head: w.State.Head.String(), SeenIndex: index(e)}),
+		q.InsertBatch(ctx, db.InsertBatchParams{Device: dev, FirstSeq: int64(s.First), Upto: int64(s.Upto), Head: s.Head.String(),
+			Key: s.Held.Key, Version: s.Held.Version, Size: s.Held.Size, Hash: s.Held.Hash.String(), LogIndex: int64(e.Index), Leaf: string(e.Leaf)}))
+	for _, part := range s.Parts {
+		err = errors.Join(err, q.InsertPart(ctx, db.InsertPartParams{Device: dev, Rec: part.Rec.String(), FirstSeq: int64(part.First), Upto: int64(s.Upto),
+			Key: part.Key, Version: part.Version, Size: int64(part.Size), Hash: part.Hash.String()}))
+	}
+	for _, seq := range w.Anchors {
+		err = errors.Join(err, q.InsertAnchor(ctx, db.InsertAnchorParams{Device: dev, Seq: int64(seq)}))
+	}
+	for _, u := range w.Unproven {
+		p.slog.WarnContext(ctx, u.String(), slog.String("device", dev))
+	}
+	for _, r := range w.recs {
+		if err == nil {
+			err = writeRecording(ctx, q, e, r)
+		}
+	}
+	return err
+}
+
+// writeRecording writes what the statements say; what the newest stored leaf says stays as it is.
+func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verify.Recording) error {
+	if r.Open == nil {
+		return nil // an act that was not recorded
+	}
+	row, err := q.RecordingByID(ctx, db.RecordingByIDParams{Device: r.Device.String(), Rec: r.Rec.String()})
+	if errors.Is(err, sql.ErrNoRows) {
+		row, err = db.Recording{Device: r.Device.String(), Rec: r.Rec.String(), FirstIndex: int64(e.Index)}, nil
+	}
+	if err != nil {
+		return err
+	}
+	row.Name, row.MediaType, row.Mode = r.Open.Source.Name, r.Open.MediaType, string(r.Open.Mode)
+	row.OpenedAt, row.OpenSeq, row.OpenDigest = r.OpenAt.At, int64(r.OpenAt.Seq), r.OpenAt.Digest.String()
+	row.LastSeq, row.LastN = int64(r.LastSeq), int64(r.N-1)
+	row.Chunks, row.Size, row.Faults = int64(len(r.Chunks)), int64(r.Size), int64(r.Faults)
+	if r.Close != nil {
+		row.ClosedAt = sql.NullInt64{Int64: r.CloseAt.At, Valid: true}
+		row.CloseDigest, row.Hash, row.Why = r.CloseAt.Digest.String(), r.Close.Hash.String(), r.Close.Why
+	}
+	lost := make([]uint64, 0, len(r.Lost))
+	for i := range r.Lost {
+		lost = append(lost, i)
+	}
+	slices.Sort(lost)
+	absent, err := json.Marshal(lost)
+	if err != nil {
+		return err
+	}
+	row.Absent = string(absent)
+	return q.PutRecording(ctx, db.PutRecordingParams(row))
+}
+
+func (p *Projector) applyStored(ctx context.Context, q *db.Queries, e ledger.Entry, l *evidence.Stored) error {
+	row, err := q.RecordingByID(ctx, db.RecordingByIDParams{Device: l.Device.String(), Rec: l.Rec.String()})
+	if err != nil {
+		return fmt.Errorf("recording %s: %w", l.Rec, err)
+	}
+	if int64(l.Chunks) < row.StoredChunks || l.Until < row.StoredUntil || l.Close == nil && row.StoredClosed == 1 {
+		return nil
+	}
+	if row.StoredIndex.Valid && int64(l.Chunks) == row.StoredChunks && l.Until == row.StoredUntil && (l.Close != nil) == (row.StoredClosed == 1) {
+		return nil
+	}
+	row.StoredChunks, row.StoredUntil, row.StoredIndex, row.StoredLeaf = int64(l.Chunks), l.Until, index(e), string(e.Leaf)
+	if l.Close != nil {
+		row.StoredClosed = 1
+	}
+	return q.PutRecording(ctx, db.PutRecordingParams(row))
+}
+
+func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.Entry, l *evidence.Custody) error {
+	key := archive.CustodyKey(l.Event)
+	raw, err := archive.Read(ctx, p.vault, archive.Ref{Key: key, Hash: l.Event}, maxEvent)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	var ev evidence.CustodyEvent
+	if err := evidence.Decode(raw, &ev); err != nil {
+		return fmt.Errorf("read %s: %w", key, err)
+	}
+	row := db.InsertCustodyParams{LogIndex: int64(e.Index), At: ev.At, Actor: ev.Actor, Act: ev.Act, Rec: ev.Rec.String(), Event: l.Event.String()}
+	if ev.Device != nil {
+		row.Device = ev.Device.String()
+	}
+	if err := q.InsertCustody(ctx, row); err != nil {
+		return err
+	}
+	if ev.Act == ActRegistered && ev.Device != nil {
+		return registered(ctx, q, e, &ev)
+	}
+	return nil
+}
+
+func registered(ctx context.Context, q *db.Queries, e ledger.Entry, ev *evidence.CustodyEvent) error {
+	var tls evidence.Bytes
+	if err := tls.UnmarshalText([]byte(ev.Detail[DetailTLSKey])); err != nil {
+		return fmt.Errorf("registration of device %s: %w", ev.Device, err)
+	}
+	return q.InsertDevice(ctx, db.InsertDeviceParams{Device: ev.Device.String(), Class: ev.Detail[DetailClass], Ak: ev.Detail[DetailAK],
+		TlsKey: evidence.Sum(tls).String(), RegisteredAt: ev.At, RegisteredIndex: int64(e.Index), Head: evidence.FirstHead(*ev.Device).String()})
+}

@@ -1,0 +1,93 @@
+-- name: MetaValue :one
+SELECT value FROM meta WHERE name = sqlc.arg(name);
+
+-- name: SetMeta :exec
+INSERT INTO meta (name, value) VALUES (sqlc.arg(name), sqlc.arg(value))
+ON CONFLICT (name) DO UPDATE SET value = excluded.value;
+
+-- name: InsertDevice :exec
+INSERT INTO devices (device, class, ak, tls_key, registered_at, registered_index, revoked_index, chain, next_seq, head, seen_index)
+VALUES (sqlc.arg(device), sqlc.arg(class), sqlc.arg(ak), sqlc.arg(tls_key), sqlc.arg(registered_at), sqlc.arg(registered_index),
+    NULL, '', 0, sqlc.arg(head), NULL)
+ON CONFLICT DO NOTHING;
+
+-- name: DeviceByID :one
+SELECT * FROM devices WHERE device = sqlc.arg(device);
+
+-- name: DeviceByTLSKey :one
+SELECT * FROM devices WHERE tls_key = sqlc.arg(tls_key);
+
+-- name: Devices :many
+SELECT * FROM devices ORDER BY registered_index, device;
+
+-- name: SetChain :exec
+UPDATE devices SET chain = sqlc.arg(chain), next_seq = sqlc.arg(next_seq), head = sqlc.arg(head), seen_index = sqlc.arg(seen_index)
+WHERE device = sqlc.arg(device);
+
+-- name: RevokeDevice :exec
+UPDATE devices SET revoked_index = sqlc.arg(revoked_index) WHERE device = sqlc.arg(device) AND revoked_index IS NULL;
+
+-- name: InsertBatch :exec
+INSERT INTO batches (device, first_seq, upto, head, key, version, size, hash, log_index, leaf)
+VALUES (sqlc.arg(device), sqlc.arg(first_seq), sqlc.arg(upto), sqlc.arg(head), sqlc.arg(key), sqlc.arg(version), sqlc.arg(size),
+    sqlc.arg(hash), sqlc.arg(log_index), sqlc.arg(leaf));
+
+-- name: BatchAt :one
+SELECT * FROM batches WHERE device = sqlc.arg(device) AND upto >= sqlc.arg(seq) ORDER BY upto LIMIT 1;
+
+-- name: BatchesBetween :many
+SELECT * FROM batches WHERE device = sqlc.arg(device) AND upto >= sqlc.arg(first) AND first_seq <= sqlc.arg(last) ORDER BY upto;
+
+-- name: InsertPart :exec
+INSERT INTO parts (device, rec, first_seq, upto, key, version, size, hash)
+VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(first_seq), sqlc.arg(upto), sqlc.arg(key), sqlc.arg(version), sqlc.arg(size), sqlc.arg(hash))
+ON CONFLICT (device, rec, first_seq) DO UPDATE SET upto = excluded.upto, key = excluded.key, version = excluded.version, size = excluded.size,
+    hash = excluded.hash;
+
+-- name: PartsOf :many
+SELECT * FROM parts WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec) AND upto >= sqlc.arg(first) AND first_seq <= sqlc.arg(last)
+ORDER BY first_seq;
+
+-- name: InsertAnchor :exec
+INSERT INTO anchors (device, seq) VALUES (sqlc.arg(device), sqlc.arg(seq));
+
+-- name: AnchorBefore :one
+SELECT seq FROM anchors WHERE device = sqlc.arg(device) AND seq < sqlc.arg(before) ORDER BY seq DESC LIMIT 1;
+
+-- name: PutRecording :exec
+INSERT INTO recordings (device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size,
+    closed_at, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_index, stored_leaf)
+VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(name), sqlc.arg(media_type), sqlc.arg(mode), sqlc.arg(opened_at), sqlc.arg(open_seq),
+    sqlc.arg(open_digest), sqlc.arg(first_index), sqlc.arg(last_seq), sqlc.arg(last_n), sqlc.arg(chunks), sqlc.arg(size),
+    sqlc.arg(closed_at), sqlc.arg(close_digest), sqlc.arg(hash), sqlc.arg(why), sqlc.arg(faults), sqlc.arg(absent),
+    sqlc.arg(stored_chunks), sqlc.arg(stored_until), sqlc.arg(stored_closed), sqlc.arg(stored_index), sqlc.arg(stored_leaf))
+ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = excluded.last_n, chunks = excluded.chunks, size = excluded.size,
+    closed_at = excluded.closed_at, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why, faults = excluded.faults,
+    absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,
+    stored_closed = excluded.stored_closed, stored_index = excluded.stored_index, stored_leaf = excluded.stored_leaf;
+
+-- name: RecordingByID :one
+SELECT * FROM recordings WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec);
+
+-- name: RecordingsWithID :many
+SELECT * FROM recordings WHERE rec = sqlc.arg(rec) ORDER BY device;
+
+-- name: RecordingsAfter :many
+SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.opened_at < sqlc.arg(opened_at)
+    OR (recordings.opened_at = sqlc.arg(opened_at) AND recordings.rec > sqlc.arg(rec))
+ORDER BY recordings.opened_at DESC, recordings.rec
+LIMIT sqlc.arg(page);
+
+-- name: CountRecordings :one
+SELECT COUNT(*) FROM recordings;
+
+-- name: InsertCustody :exec
+INSERT INTO custody (log_index, at, actor, act, device, rec, event)
+VALUES (sqlc.arg(log_index), sqlc.arg(at), sqlc.arg(actor), sqlc.arg(act), sqlc.arg(device), sqlc.arg(rec), sqlc.arg(event));
+
+-- name: CustodyOfRecording :many
+SELECT * FROM custody WHERE rec = sqlc.arg(rec) AND device = sqlc.arg(device) ORDER BY log_index;
+
+-- name: CustodyAt :one
+SELECT * FROM custody WHERE log_index = sqlc.arg(log_index);

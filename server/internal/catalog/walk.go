@@ -1,0 +1,111 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"camseal/pkg/attestation"
+	"camseal/pkg/evidence"
+	"camseal/pkg/verify"
+	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/ingest/batch"
+)
+
+// Walked is a batch whose chain, seals and recordings were all checked, and where they stand after it.
+type Walked struct {
+	Batch    *batch.Batch
+	State    verify.State
+	Anchors  []uint64
+	Unproven []verify.OrderUnproven
+	recs     map[evidence.RecordingID]*verify.Recording
+}
+
+// Recordings returns the recordings that the batch speaks of, as they stand after it.
+func (w *Walked) Recordings() []evidence.RecordingID {
+	out := make([]evidence.RecordingID, 0, len(w.recs))
+	for rec := range w.recs {
+		out = append(out, rec)
+	}
+	return out
+}
+
+// Recording returns a recording as it stands after the batch; it must not be changed.
+func (w *Walked) Recording(rec evidence.RecordingID) *verify.Recording { return w.recs[rec] }
+
+// Walk checks that a batch goes on from where the device's chain stands: every head, seal and PCR value, and the rules of
+// every recording. It is the one check of statements in the server, for what a device sends and for what the vault holds.
+// Errors: *verify.ChainBreak, *verify.SealBreak, *verify.RecordingBreak, *verify.UnsupportedError. Nothing is changed on an error.
+func (c *Recordings) Walk(ctx context.Context, dev db.Device, b *batch.Batch) (*Walked, error) {
+	chain, err := ResumeChain(dev)
+	if err != nil {
+		return nil, err
+	}
+	w := &Walked{Batch: b, recs: map[evidence.RecordingID]*verify.Recording{}}
+	for _, it := range b.Items {
+		if err := c.step(ctx, chain, w, it); err != nil {
+			return nil, err
+		}
+	}
+	if chain.Unsealed() > 0 {
+		return nil, fmt.Errorf("batch up to %d does not end with a seal", b.Upto)
+	}
+	w.State = chain.State()
+	return w, nil
+}
+
+func (c *Recordings) step(ctx context.Context, chain *verify.Chain, w *Walked, it batch.Item) error {
+	if it.Attested != nil {
+		if it.Attested.Count != nil {
+			return chain.Count(*it.Attested.Count)
+		}
+		sealed, err := chain.Seal(*it.Attested.Seal)
+		if err == nil && sealed.Unproven != nil {
+			w.Unproven = append(w.Unproven, *sealed.Unproven)
+		}
+		return err
+	}
+	line, err := chain.Statement(it.Raw)
+	if err != nil {
+		return err
+	}
+	if line.Rec.IsZero() {
+		if line.Statement.Kind == evidence.KindAnchor {
+			w.Anchors = append(w.Anchors, line.Seq)
+		}
+		return nil
+	}
+	r := w.recs[line.Rec]
+	if r == nil {
+		if r, err = c.take(ctx, RecordingKey{Device: line.Statement.Device, Rec: line.Rec}); err != nil {
+			return err
+		}
+		w.recs[line.Rec] = r
+	}
+	return r.Add(line.Statement, line.Digest)
+}
+
+// ResumeChain goes on with a device's chain from its row.
+func ResumeChain(dev db.Device) (*verify.Chain, error) {
+	key, err := DeviceKey(dev)
+	if err != nil {
+		return nil, err
+	}
+	if dev.Chain == "" {
+		return verify.NewChain(key), nil
+	}
+	var s verify.State
+	if err := json.Unmarshal([]byte(dev.Chain), &s); err != nil {
+		return nil, fmt.Errorf("chain state of device %s: %w", dev.Device, err)
+	}
+	return verify.Resume(key, s)
+}
+
+// DeviceKey is the attestation key in a device's row.
+func DeviceKey(dev db.Device) (*attestation.Key, error) {
+	var ak evidence.Bytes
+	if err := ak.UnmarshalText([]byte(dev.Ak)); err != nil {
+		return nil, fmt.Errorf("key of device %s: %w", dev.Device, err)
+	}
+	return attestation.ParseKey(evidence.Class(dev.Class), ak)
+}

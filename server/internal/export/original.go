@@ -1,0 +1,121 @@
+package export
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/verify"
+	"camseal/server/internal/archive"
+	"camseal/server/internal/ingest/manifest"
+)
+
+// Original is a recording's bytes as they lie in the vault, as far as its stored receipt reaches. Chunks declared lost read as zeros.
+// It is safe for concurrent use.
+type Original struct {
+	vault  archive.Vault
+	chunks []verify.ChunkAt
+	refs   []archive.Ref // Key is empty for absent chunks
+	size   int64
+}
+
+// OpenOriginal finds the chunks of a recording by the manifest that its stored leaf names.
+func OpenOriginal(ctx context.Context, v archive.Vault, rec *verify.Recording, stored *evidence.Stored) (*Original, error) {
+	if stored.Chunks > uint64(len(rec.Chunks)) {
+		return nil, fmt.Errorf("recording %s: %d chunks stored, %d sealed", rec.Rec, stored.Chunks, len(rec.Chunks))
+	}
+	o := &Original{vault: v, chunks: rec.Chunks[:stored.Chunks], refs: make([]archive.Ref, stored.Chunks)}
+	err := manifest.Read(ctx, v, stored, func(l manifest.Line) error {
+		if l.Index >= stored.Chunks || l.Hash != o.chunks[l.Index].Hash || l.Size != o.chunks[l.Index].Size {
+			return fmt.Errorf("chunk %d is not the one that was sealed", l.Index)
+		}
+		o.refs[l.Index] = archive.Ref{Key: l.Key, Version: l.Version, Hash: l.Hash, Size: int64(l.Size)}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range o.refs {
+		if r.Key == "" && !verifyAbsent(stored, uint64(i)) {
+			return nil, fmt.Errorf("recording %s: the manifest does not name chunk %d", rec.Rec, i)
+		}
+	}
+	if n := len(o.chunks); n > 0 {
+		o.size = int64(o.chunks[n-1].Offset + o.chunks[n-1].Size)
+	}
+	return o, nil
+}
+
+func verifyAbsent(stored *evidence.Stored, index uint64) bool { return !verify.Holds(stored, index) }
+
+// Size returns the number of bytes.
+func (o *Original) Size() int64 { return o.size }
+
+// block is how much is held back until a chunk is known to be right.
+const block = 64 << 10
+
+// WriteRange writes the bytes from from to before until. Every chunk that it touches is read whole and hashed; the last bytes of a
+// chunk, or of what is wanted of it, are written only after its hash was found right. Errors: *archive.WrongBytes.
+func (o *Original) WriteRange(ctx context.Context, w io.Writer, from, until int64) error {
+	i := sort.Search(len(o.chunks), func(i int) bool { return int64(o.chunks[i].Offset+o.chunks[i].Size) > from })
+	for ; i < len(o.chunks) && int64(o.chunks[i].Offset) < until; i++ {
+		c := o.chunks[i]
+		lo, hi := max(from-int64(c.Offset), 0), min(until-int64(c.Offset), int64(c.Size))
+		if err := o.writeChunk(ctx, w, i, lo, hi); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Original) writeChunk(ctx context.Context, w io.Writer, i int, lo, hi int64) error {
+	ref := o.refs[i]
+	if ref.Key == "" {
+		_, err := io.CopyN(w, zeros{}, hi-lo)
+		return err
+	}
+	in, err := o.vault.Open(ctx, ref, 0)
+	if err != nil {
+		return fmt.Errorf("chunk %d: %w", i, err)
+	}
+	defer in.Close()
+	h := sha256.New()
+	held := make([]byte, 0, block) // the newest wanted bytes
+	buf := make([]byte, block)
+	for at := int64(0); ; {
+		n, err := io.ReadFull(in, buf)
+		h.Write(buf[:n])
+		if a, b := max(lo-at, 0), min(hi-at, int64(n)); a < b {
+			if _, err := w.Write(held); err != nil {
+				return err
+			}
+			held = append(held[:0], buf[a:b]...)
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			if got := evidence.Digest(h.Sum(nil)); got != ref.Hash || at != ref.Size {
+				return &archive.WrongBytes{Key: ref.Key, Want: ref.Hash, Got: got, WantSize: ref.Size, GotSize: at}
+			}
+			_, err = w.Write(held)
+			return err
+		}
+		if err != nil {
+			return fmt.Errorf("chunk %d: %w", i, err)
+		}
+		if at > ref.Size {
+			return &archive.WrongBytes{Key: ref.Key, Want: ref.Hash, WantSize: ref.Size, GotSize: at}
+		}
+	}
+}
+
+// zeros reads as zeros without end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

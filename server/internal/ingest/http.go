@@ -1,0 +1,200 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/transport"
+	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/devices"
+)
+
+// bodyPatience is how long one request may take to send its body: a chunk over a slow line.
+const bodyPatience = 10 * time.Minute
+
+// Handler serves the agents' routes of package transport. The connection must be TLS with a client certificate.
+func (s *Service) Handler(registry *devices.Registry) http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.HandleMethodNotAllowed = true
+	r.Use(s.recoverPanics)
+	r.NoRoute(func(c *gin.Context) { s.fail(c, refusal(404, transport.CodeBadRequest, "no such address")) })
+	r.NoMethod(func(c *gin.Context) { s.fail(c, refusal(405, transport.CodeBadRequest, "no such method here")) })
+	h := handler{Service: s, registry: registry}
+	v1 := r.Group("/v1", h.authenticate)
+	v1.GET("/head", h.head)
+	v1.POST("/statements", h.statements)
+	v1.PUT("/recordings/:rec/chunks/:index", h.chunk)
+	v1.POST("/recordings/:rec/stored", h.stored)
+	return r
+}
+
+type handler struct {
+	*Service
+	registry *devices.Registry
+}
+
+const deviceKey = "device"
+
+func (h handler) authenticate(c *gin.Context) {
+	if c.Request.TLS == nil || len(c.Request.TLS.PeerCertificates) == 0 {
+		h.fail(c, refusal(403, transport.CodeUnknownDevice, "no client certificate"))
+		return
+	}
+	dev, err := h.registry.Authenticate(c.Request.Context(), c.Request.TLS.PeerCertificates[0])
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	c.Set(deviceKey, dev)
+}
+
+// device is the authenticated device.
+func (h handler) device(c *gin.Context) (evidence.DeviceID, error) {
+	dev, ok := c.MustGet(deviceKey).(db.Device)
+	if !ok {
+		return evidence.DeviceID{}, errors.New("no device authenticated")
+	}
+	return evidence.ParseDeviceID(dev.Device)
+}
+
+func (h handler) head(c *gin.Context) {
+	id, err := h.device(c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	h.answer(c)(h.Head(c.Request.Context(), id))
+}
+
+func (h handler) statements(c *gin.Context) {
+	id, err := h.device(c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	body, err := h.body(c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	h.answer(c)(h.Statements(c.Request.Context(), id, body))
+}
+
+func (h handler) body(c *gin.Context) ([]byte, error) {
+	h.setDeadline(c, bodyPatience)
+	tooLarge := refusal(413, transport.CodeTooLarge, "a batch of statements may have "+strconv.Itoa(transport.MaxBatch)+" bytes")
+	if c.Request.ContentLength > transport.MaxBatch {
+		return nil, tooLarge
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, transport.MaxBatch))
+	var max *http.MaxBytesError
+	if errors.As(err, &max) {
+		return nil, tooLarge
+	}
+	if err != nil {
+		return nil, endedEarly()
+	}
+	return body, nil
+}
+
+func (h handler) chunk(c *gin.Context) {
+	id, err := h.device(c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	rec, err := evidence.ParseRecordingID(c.Param("rec"))
+	if err != nil {
+		h.fail(c, refusal(400, transport.CodeBadRequest, "recording id: "+err.Error()))
+		return
+	}
+	index, err := strconv.ParseUint(c.Param("index"), 10, 53)
+	if err != nil || strconv.FormatUint(index, 10) != c.Param("index") {
+		h.fail(c, refusal(400, transport.CodeBadRequest, "chunk index"))
+		return
+	}
+	if c.Request.ContentLength > transport.MaxChunk {
+		h.fail(c, refusal(413, transport.CodeTooLarge, "a chunk may have "+strconv.Itoa(transport.MaxChunk)+" bytes"))
+		return
+	}
+	h.setDeadline(c, bodyPatience)
+	ctx, done := context.WithTimeout(c.Request.Context(), bodyPatience)
+	defer done()
+	if err := h.Chunk(ctx, id, rec, index, c.Request.ContentLength, c.Request.Body); err != nil {
+		if cut(err) {
+			err = endedEarly()
+		}
+		h.fail(c, err)
+		return
+	}
+	c.Status(http.StatusNoContent)
+}
+
+// endedEarly is seen by hardly anybody: the connection is gone.
+func endedEarly() error {
+	return &transport.Error{Status: 503, Code: transport.CodeUnavailable, Message: "the body ended early", Kept: "everything that was confirmed is kept",
+		Do: "send it again"}
+}
+
+func cut(err error) bool { return errors.Is(err, io.ErrUnexpectedEOF) }
+
+func (h handler) stored(c *gin.Context) {
+	id, err := h.device(c)
+	if err != nil {
+		h.fail(c, err)
+		return
+	}
+	rec, err := evidence.ParseRecordingID(c.Param("rec"))
+	if err != nil {
+		h.fail(c, refusal(400, transport.CodeBadRequest, "recording id: "+err.Error()))
+		return
+	}
+	h.answer(c)(h.Stored(c.Request.Context(), id, rec))
+}
+
+// setDeadline gives this request's body its time; the server's own limit is for idle connections and headers.
+func (h handler) setDeadline(c *gin.Context, d time.Duration) {
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(h.Now().Add(d)) // not all connections can; then none is set
+}
+
+// answer writes a value, or what went wrong.
+func (h handler) answer(c *gin.Context) func(v any, err error) {
+	return func(v any, err error) {
+		if err != nil {
+			h.fail(c, err)
+			return
+		}
+		c.JSON(http.StatusOK, v)
+	}
+}
+
+// fail writes a refusal. What is the server's own fault goes to its log, and to the device only in general words.
+func (s *Service) fail(c *gin.Context, err error) {
+	e, known := AsRefusal(err)
+	if !known {
+		s.Slog.ErrorContext(c.Request.Context(), "request not finished", slog.String("route", c.FullPath()), slog.Any("error", err))
+	}
+	c.AbortWithStatusJSON(e.Status, e)
+}
+
+func (s *Service) recoverPanics(c *gin.Context) {
+	defer func() {
+		if p := recover(); p != nil {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(p)
+			}
+			s.Slog.ErrorContext(c.Request.Context(), "request not finished", slog.String("route", c.FullPath()), slog.Any("panic", p))
+			s.fail(c, errors.New("panic"))
+		}
+	}()
+	c.Next()
+}

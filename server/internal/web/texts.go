@@ -1,0 +1,141 @@
+package web
+
+import (
+	"net/http"
+
+	"golang.org/x/text/language"
+
+	"github.com/gin-gonic/gin"
+)
+
+// lang is a language of the pages.
+type lang string
+
+const (
+	english lang = "en"
+	chinese lang = "zh-CN"
+)
+
+var matcher = language.NewMatcher([]language.Tag{language.English, language.SimplifiedChinese})
+
+const langCookie = "lang"
+
+// langOf takes the language asked for in the address, else the one chosen before, else the browser's.
+func langOf(c *gin.Context) lang {
+	if q := lang(c.Query("lang")); q == english || q == chinese {
+		http.SetCookie(c.Writer, langKeep(q))
+		return q
+	}
+	if v, err := c.Cookie(langCookie); err == nil && (lang(v) == english || lang(v) == chinese) {
+		return lang(v)
+	}
+	_, i, _ := matcher.Match(accepted(c)...)
+	return []lang{english, chinese}[i]
+}
+
+func accepted(c *gin.Context) []language.Tag {
+	tags, _, err := language.ParseAcceptLanguage(c.GetHeader("Accept-Language"))
+	if err != nil {
+		return nil
+	}
+	return tags
+}
+
+// texts are the words of the pages, by the glossary of the design. en, then zh-CN.
+var texts = map[string][2]string{
+	"camseal":    {"Camseal", "Camseal"},
+	"recordings": {"Recordings", "音像记录"},
+	"recording":  {"Recording", "音像记录"},
+	"name":       {"Name", "名称"},
+	"grade":      {"Grade", "签封等级"},
+	"state":      {"State", "状态"},
+	"size":       {"Size", "大小"},
+	"opened":     {"Opened", "开始时间"},
+	"device":     {"Device", "设备"},
+	"older":      {"Older recordings", "更早的记录"},
+	"newest":     {"Newest", "最新"},
+	"unnamed":    {"(without a name)", "（无名称）"},
+	"skip":       {"To the content", "跳到内容"},
+	"none":       {"No recordings yet", "暂无音像记录"},
+	"none-do":    {"The first one appears here as soon as a registered device has sent what it sealed.", "已登记的设备送达签封陈述后，第一份记录会显示在这里。"},
+	"count":      {"in the archive", "份在库"},
+	"attention":  {"Needs a person", "需要人工处理"},
+	"all-quiet":  {"Nothing here needs a person.", "没有需要人工处理的记录。"},
+
+	"capture-sealed":       {"capture-sealed", "录制时签封"},
+	"dock-sealed":          {"dock-sealed", "采集时签封"},
+	"software-sealed":      {"software-sealed", "软件签封（试用）"},
+	"capture-sealed-says":  {"Sealed by the recorder's own TPM while it was made. TPM maker not checked here.", "录制时由记录仪自身的 TPM 签封。此处未核验 TPM 厂商。"},
+	"dock-sealed-says":     {"Sealed by the station's TPM when it was taken in. What happened before docking is not proven. TPM maker not checked here.", "采集时由采集站的 TPM 签封。采集之前的情况未获证明。此处未核验 TPM 厂商。"},
+	"software-sealed-says": {"Sealed by a key in a file, for a trial. No TPM vouches for it.", "由文件中的密钥签封，仅供试用。没有 TPM 作保。"},
+
+	"unchecked":      {"Not checked here", "此处未校验"},
+	"unchecked-says": {"This server checked the chain, the seals and every chunk when it took them in. Its word is not proof: download the bundle and run camseal-verify with log keys from somebody you trust.", "本服务器在接收时校验了哈希链、电子签封和每个数据块，但服务器的说法不是证明：请下载证据包，并用从可信方取得的日志公钥运行 camseal-verify 校验。"},
+
+	"seen":             {"seen", "摘要已登记"},
+	"seen-says":        {"What the device sealed is logged. The footage is not locked in the vault yet: the recorder's copy must be kept.", "设备的签封陈述已登记入日志。影像尚未入库锁定：须保留记录仪上的原件。"},
+	"open":             {"being taken in", "采集中"},
+	"open-says":        {"The device has not closed this recording yet.", "设备尚未结束此记录。"},
+	"partly":           {"partly stored", "部分入库"},
+	"partly-says":      {"Some chunks are locked in the vault. The rest is still to come: the recorder's copy must be kept.", "部分数据块已入库锁定，其余尚未送达：须保留记录仪上的原件。"},
+	"stored":           {"stored", "已入库锁定"},
+	"stored-says":      {"Every chunk was hashed again, written, locked and read back.", "每个数据块均已重新计算哈希、写入、锁定并读回核对。"},
+	"incomplete":       {"incomplete", "不完整"},
+	"incomplete-says":  {"The device itself says that not all of the source could be taken in.", "设备自身声明：未能采集全部内容。"},
+	"locked-until":     {"Locked at least until", "至少锁定至"},
+	"chunks":           {"chunks", "个数据块"},
+	"absent":           {"Chunks declared lost", "声明丢失的数据块"},
+	"faults":           {"Faults reported by the device", "设备报告的故障"},
+	"why":              {"How it ended", "结束原因"},
+	"complete":         {"complete", "完整"},
+	"source-changed":   {"the file changed while it was read", "读取过程中文件发生变化"},
+	"source-vanished":  {"the file or its medium went away", "文件或介质已移除"},
+	"read-error":       {"the medium could not be read", "介质读取错误"},
+	"interrupted":      {"the agent could not go on", "采集程序中断"},
+	"media-changed":    {"codec or resolution changed; another recording continues it", "编码或分辨率改变，由另一份记录接续"},
+	"not-closed":       {"still open", "尚未结束"},
+	"what":             {"What it is", "基本信息"},
+	"proof":            {"Proof", "证明材料"},
+	"custody":          {"Chain of custody", "证据保管链"},
+	"no-custody":       {"Nobody has exported this recording.", "尚无人导出此记录。"},
+	"claim":            {"the device's clock, a claim", "设备时钟，仅为声明"},
+	"media-type":       {"Type", "类型"},
+	"hash":             {"SHA-256 of the whole file", "整个文件的 SHA-256"},
+	"id":               {"Recording id", "记录编号"},
+	"log-seen":         {"Logged at", "日志登记位置"},
+	"log-stored":       {"Stored receipt", "入库存证回执"},
+	"leaf":             {"log leaf", "日志条目"},
+	"statements":       {"Statements", "陈述"},
+	"closed":           {"Closed", "结束时间"},
+	"download":         {"Download bundle", "下载证据包"},
+	"download-says":    {"The original, untouched, with everything that proves it. Handing it out is recorded in the chain of custody.", "未经改动的原件及其全部证明材料。下载行为将记入证据保管链。"},
+	"download-later":   {"The bundle can be made once the recording is stored.", "入库锁定后方可生成证据包。"},
+	"original":         {"Original", "原始记录（原件）"},
+	"original-says":    {"Played from the vault. Each chunk is hashed on its way; one that is not what was sealed is not shown.", "直接从证据库播放。每个数据块在传送中重新计算哈希，与签封不符者不予显示。"},
+	"no-player":        {"A browser cannot show this type. The bundle holds it untouched.", "浏览器无法显示此类型。证据包中有未经改动的原件。"},
+	"no-original":      {"Nothing to play yet: no chunk of it is stored.", "暂无可播放内容：尚无数据块入库。"},
+	"act-export":       {"bundle exported", "导出证据包"},
+	"act-quarantined":  {"something was refused and put into quarantine", "有数据被拒收并隔离"},
+	"by":               {"by", "操作人"},
+	"back":             {"All recordings", "全部记录"},
+	"language":         {"中文", "English"},
+	"sorry":            {"Not here", "无法显示"},
+	"no-page":          {"There is no such page. Nothing was changed. Go back to the recordings.", "没有此页面。未作任何更改。请返回音像记录列表。"},
+	"no-recording":     {"There is no such recording. Nothing was changed. Check the number, or go back to the recordings.", "没有此记录。未作任何更改。请核对编号，或返回音像记录列表。"},
+	"not-stored":       {"This recording is not stored yet. Nothing was exported. Try again once the device has sent all of it.", "此记录尚未入库。未导出任何内容。请在设备送达全部数据后重试。"},
+	"not-here":         {"This page answers only on the machine it runs on. Use http://127.0.0.1 or http://localhost.", "本页面仅供本机访问。请使用 http://127.0.0.1 或 http://localhost。"},
+	"trouble":          {"The page could not be made. The evidence is safe in the vault. Try again; the server's log says more.", "页面无法生成。证据在证据库中安全无恙。请重试；详情见服务器日志。"},
+	"recorder-no-name": {"no serial number", "无序列号"},
+}
+
+// in returns a text in this language.
+func (l lang) in(key string) string {
+	t, ok := texts[key]
+	if !ok {
+		return key
+	}
+	if l == chinese {
+		return t[1]
+	}
+	return t[0]
+}

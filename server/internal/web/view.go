@@ -1,0 +1,166 @@
+package web
+
+import (
+	"fmt"
+	"html/template"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/verify"
+	"camseal/server/internal/catalog/db"
+)
+
+// Frame is what every page needs.
+type Frame struct {
+	Lang  lang
+	Title string
+	Other string // address of this page in the other language
+	Dark  bool   // whatever the reader prefers
+}
+
+// T returns a text in the page's language.
+func (f Frame) T(key string) string { return f.Lang.in(key) }
+
+func (s *site) frame(c *gin.Context, title string) Frame {
+	l := langOf(c)
+	other := english
+	if l == english {
+		other = chinese
+	}
+	q := c.Request.URL.Query()
+	q.Set("lang", string(other))
+	path := c.Request.URL.Path
+	if c.Request.Method != http.MethodGet {
+		path, q = "/", url.Values{"lang": {string(other)}}
+	}
+	return Frame{Lang: l, Title: l.in(title), Other: (&url.URL{Path: path, RawQuery: q.Encode()}).String()}
+}
+
+func langKeep(l lang) *http.Cookie {
+	return &http.Cookie{Name: langCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode}
+}
+
+var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups": groups, "short": short,
+	"pair": func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
+
+// pair and rows hand a part of a page its frame too.
+type pair struct {
+	R row
+	F Frame
+}
+
+type rows struct {
+	Rows []row
+	F Frame
+}
+
+// bytesText writes a size with three digits or so, and none that pretends to be exact.
+func bytesText(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, units := float64(n), []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
+	i := 0
+	for v >= unit && i < len(units)-1 {
+		v, i = v/unit, i+1
+	}
+	if v < 10 {
+		return fmt.Sprintf("%.1f %s", v, units[i])
+	}
+	return fmt.Sprintf("%.0f %s", v, units[i])
+}
+
+// whenText writes a time in this machine's zone, zone included.
+func whenText(ms int64) string {
+	t := time.UnixMilli(ms).Local()
+	return t.Format("2006-01-02 15:04:05") + " (UTC" + t.Format("-07:00") + ")"
+}
+
+// groups writes a hash in groups of eight.
+func groups(hash string) []string {
+	var out []string
+	for len(hash) > 8 {
+		out, hash = append(out, hash[:8]), hash[8:]
+	}
+	return append(out, hash)
+}
+
+// short is what of a device's id is worth reading.
+func short(device string) string {
+	if len(device) < 12 {
+		return device
+	}
+	return device[4:12]
+}
+
+// row is a recording as pages show it.
+type row struct {
+	db.Recording
+	Class  string
+	Grade  string
+	State  string
+	Lost   int  // chunks declared lost
+	Person bool // needs one
+}
+
+func rowOf(r db.Recording, class string) row {
+	v := row{Recording: r, Class: class, Grade: string(verify.GradeOf(evidence.Class(class), evidence.Mode(r.Mode)))}
+	if r.Absent != "[]" && r.Absent != "" {
+		v.Lost = strings.Count(r.Absent, ",") + 1
+	}
+	short := v.Lost > 0 || r.ClosedAt.Valid && r.Why != evidence.WhyComplete
+	switch {
+	case r.StoredClosed == 1 && short:
+		v.State = "incomplete"
+	case r.StoredClosed == 1:
+		v.State = "stored"
+	case r.StoredIndex.Valid:
+		v.State = "partly"
+	case r.ClosedAt.Valid:
+		v.State = "seen"
+	default:
+		v.State = "open"
+	}
+	v.Person = short || r.Faults > 0
+	return v
+}
+
+// Label is the name to show.
+func (r row) Label(f Frame) string {
+	if strings.TrimSpace(r.Name) == "" {
+		return f.T("unnamed")
+	}
+	return r.Name
+}
+
+// Player says how a browser may show the original: video, audio, img, or nothing.
+func (r row) Player() string {
+	if r.StoredChunks == 0 {
+		return ""
+	}
+	return playerOf(r.MediaType)
+}
+
+// playable are the types that browsers show without running anything that is in them.
+var playable = map[string]string{
+	"video/mp4": "video", "video/quicktime": "video", "video/webm": "video", "video/ogg": "video",
+	"audio/mpeg": "audio", "audio/mp4": "audio", "audio/aac": "audio", "audio/wav": "audio", "audio/x-wav": "audio", "audio/vnd.wave": "audio", "audio/ogg": "audio",
+	"audio/flac": "audio", "audio/webm": "audio", "image/jpeg": "img", "image/png": "img", "image/gif": "img", "image/webp": "img", "image/bmp": "img", "image/avif": "img",
+}
+
+func playerOf(mediaType string) string { return playable[baseType(mediaType)] }
+
+func baseType(mediaType string) string {
+	t, _, err := mime.ParseMediaType(mediaType)
+	if err != nil {
+		return ""
+	}
+	return t
+}

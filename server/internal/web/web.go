@@ -1,0 +1,154 @@
+// Package web is the server's page: the recordings, one recording with its player, and the bundle to take away.
+//
+// Pages are rendered here and need no script. The originals come from recorders and are not trusted: they are served under
+// a policy that lets them do nothing but be played.
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"html/template"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"camseal/pkg/evidence"
+	"camseal/server/internal/archive"
+	"camseal/server/internal/catalog"
+	"camseal/server/internal/export"
+)
+
+//go:embed templates/*.html static/style.css
+var files embed.FS
+
+// Config says what the page shows. All members must be set.
+type Config struct {
+	Catalog  *catalog.Catalog
+	Log      *catalog.Projector
+	Vault    archive.Vault
+	Exporter *export.Exporter
+	Now      func() time.Time
+	Slog     *slog.Logger
+}
+
+type site struct {
+	Config
+	pages *template.Template
+	style []byte
+
+	mu        sync.Mutex
+	originals map[evidence.Digest]*export.Original // by the manifest's digest
+}
+
+// pagePolicy lets a page use this server's style, pictures and media, and nothing else: no script at all.
+const pagePolicy = "default-src 'none'; style-src 'self'; img-src 'self' data:; media-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// New makes the page's handler. It answers only requests made to this machine by a loopback name, and takes forms only
+// from its own pages.
+func New(c Config) (http.Handler, error) {
+	pages, err := template.New("").Funcs(functions).ParseFS(files, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	style, err := files.ReadFile("static/style.css")
+	if err != nil {
+		return nil, err
+	}
+	s := &site{Config: c, pages: pages, style: style, originals: map[evidence.Digest]*export.Original{}}
+	gin.SetMode(gin.ReleaseMode)
+	r := gin.New()
+	r.HandleMethodNotAllowed = true
+	r.Use(s.guard)
+	r.NoRoute(func(c *gin.Context) { s.sorry(c, http.StatusNotFound, "no-page") })
+	r.NoMethod(func(c *gin.Context) { s.sorry(c, http.StatusMethodNotAllowed, "no-page") })
+	r.GET("/", s.list)
+	r.GET("/style.css", s.css)
+	r.GET("/recordings/:rec", s.recording)
+	r.GET("/recordings/:rec/original", s.original)
+	r.HEAD("/recordings/:rec/original", s.original)
+	r.POST("/recordings/:rec/bundle", s.bundle)
+	return http.NewCrossOriginProtection().Handler(r), nil
+}
+
+// guard sets what every answer carries, and refuses requests under a name that is not this machine's: a page elsewhere
+// could otherwise make its own name point here.
+func (s *site) guard(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("Content-Security-Policy", pagePolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	if !loopback(c.Request.Host) {
+		s.sorry(c, http.StatusForbidden, "not-here")
+		return
+	}
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(p)
+		}
+		s.Slog.ErrorContext(c.Request.Context(), "page not finished", slog.String("route", c.FullPath()), slog.Any("panic", p))
+		if !c.Writer.Written() {
+			s.sorry(c, http.StatusInternalServerError, "trouble")
+		}
+	}()
+	c.Next()
+}
+
+func loopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (s *site) css(c *gin.Context) {
+	c.Header("Cache-Control", "no-cache")
+	c.Data(http.StatusOK, "text/css; charset=utf-8", s.style)
+}
+
+// page renders a template whole before the first byte leaves, so that an error never looks like a page.
+func (s *site) page(c *gin.Context, status int, name string, data any) {
+	var b bytes.Buffer
+	if err := s.pages.ExecuteTemplate(&b, name, data); err != nil {
+		s.Slog.ErrorContext(c.Request.Context(), "page not rendered", slog.String("page", name), slog.Any("error", err))
+		c.AbortWithStatus(http.StatusInternalServerError)
+		return
+	}
+	c.Header("Cache-Control", "no-store")
+	c.Data(status, "text/html; charset=utf-8", b.Bytes())
+	c.Abort()
+}
+
+// sorry shows what happened, what was kept and what to do.
+func (s *site) sorry(c *gin.Context, status int, what string) {
+	s.page(c, status, "sorry.html", struct {
+		Frame
+		What string
+	}{s.frame(c, what), what})
+}
+
+// fail shows an error of the server.
+func (s *site) fail(c *gin.Context, err error) {
+	switch {
+	case errors.Is(err, catalog.ErrUnknown):
+		s.sorry(c, http.StatusNotFound, "no-recording")
+	case errors.Is(err, export.ErrNotStored):
+		s.sorry(c, http.StatusConflict, "not-stored")
+	default:
+		s.Slog.ErrorContext(c.Request.Context(), "page not finished", slog.String("route", c.FullPath()), slog.Any("error", err))
+		s.sorry(c, http.StatusInternalServerError, "trouble")
+	}
+}
