@@ -259,7 +259,7 @@ func (s *system) recordings() []recording {
 // export writes the bundle of a recording and returns its path.
 func (s *system) export(rec string) string {
 	s.t.Helper()
-	path := s.path("bundle-" + rec + ".zip")
+	path := filepath.Join(s.t.TempDir(), rec+".zip")
 	mustRun(s.t, "camseal-server", s.serverCommand("export", rec, "-o", path)...)
 	return path
 }
@@ -267,8 +267,9 @@ func (s *system) export(rec string) string {
 // trust writes the server's trust folder and returns its path.
 func (s *system) trust() string {
 	s.t.Helper()
-	mustRun(s.t, "camseal-server", s.serverCommand("trust-export", s.path("trust"))...)
-	return s.path("trust")
+	dir := filepath.Join(s.t.TempDir(), "trust")
+	mustRun(s.t, "camseal-server", s.serverCommand("trust-export", dir)...)
+	return dir
 }
 
 // verify runs the verifier and compares its exit status.

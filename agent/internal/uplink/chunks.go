@@ -86,9 +86,7 @@ func (u *Uplink) notSent(ctx context.Context, w transport.Wanted, err error) {
 	case refusal.Code == transport.CodeWrongBytes:
 		u.wrongBytes(ctx, w, refusal)
 	case refusal.Code == transport.CodeUnknownChunk, refusal.Code == transport.CodeUnknownRec:
-		u.mu.Lock()
-		u.synced = false // the server does not have the statements that it had: look again
-		u.mu.Unlock()
+		u.forgotten()
 		u.failed(ctx, "chunks", &u.chunks, err)
 		u.park(ctx, w, refusal)
 	case refusal.Final():

@@ -38,6 +38,13 @@ func (q *queue) wake() {
 	q.changed = make(chan struct{})
 }
 
+// poke makes waiters look again.
+func (q *queue) poke() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wake()
+}
+
 // want queues what is not queued yet.
 func (q *queue) want(list []transport.Wanted) {
 	q.mu.Lock()
@@ -169,18 +176,4 @@ func (q *queue) idle() (bool, <-chan struct{}) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return len(q.known) == 0 && len(q.asking) == 0, q.changed
-}
-
-// reset forgets everything.
-func (q *queue) reset() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, w := range q.wanted {
-		delete(q.known, piece{w.Rec, w.Index})
-		if q.count[w.Rec]--; q.count[w.Rec] <= 0 {
-			delete(q.count, w.Rec)
-		}
-	}
-	q.wanted = nil
-	q.wake()
 }

@@ -103,9 +103,7 @@ func (u *Uplink) askStored(ctx context.Context, id evidence.RecordingID) (again,
 		u.asks.ok()
 		return u.wantedAgain(ctx, id, refusal.Wanted), false
 	case errors.As(err, &refusal) && refusal.Code == transport.CodeUnknownRec:
-		u.mu.Lock()
-		u.synced, u.rescan = false, true
-		u.mu.Unlock()
+		u.forgotten()
 		u.failed(ctx, "receipts", &u.asks, err)
 		return true, false
 	case deviceWide(err):

@@ -46,15 +46,16 @@ type Uplink struct {
 	asks    gate
 	later   sync.WaitGroup
 	mu      sync.Mutex
-	next    uint64    // seq of the next statement to send; valid when synced
-	synced  bool      // the server's head is known
-	rescan  bool      // wanted lists were cut: ask for everything pending once the queue is empty
-	receipt time.Time // when the last receipt came
+	next    uint64        // seq of the next statement to send; valid when synced
+	synced  bool          // the server's head is known
+	rescan  bool          // wanted lists were cut: ask for everything pending once the queue is empty
+	receipt time.Time     // when the last receipt came
+	wake    chan struct{} // has a value when the server's head is to be asked for again
 }
 
 // New returns an uplink that does nothing yet.
 func New(c Config) *Uplink {
-	u := &Uplink{Config: c, q: newQueue(), rescan: true}
+	u := &Uplink{Config: c, q: newQueue(), rescan: true, wake: make(chan struct{}, 1)}
 	u.alarms = alarms{now: c.Now, log: c.Logger}
 	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
 		g.now = c.Now
@@ -179,8 +180,20 @@ func (u *Uplink) statements(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-changed:
+			case <-u.wake:
 			}
 		}
+	}
+}
+
+// forgotten notes that the server does not have what it had: its head is asked for again, and then what it wants.
+func (u *Uplink) forgotten() {
+	u.mu.Lock()
+	u.synced, u.rescan = false, true
+	u.mu.Unlock()
+	select {
+	case u.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -246,8 +259,9 @@ func (u *Uplink) sync(ctx context.Context) (uint64, error) {
 		next = *head.Seq + 1
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.next, u.synced, u.rescan = next, true, true
+	u.mu.Unlock()
+	u.q.poke() // for scan
 	return next, nil
 }
 

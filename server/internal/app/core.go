@@ -45,6 +45,9 @@ type core struct {
 // testSteps is called between the durable steps of vault and log; crash tests set it.
 var testSteps func(string)
 
+// testVault wraps the vault; tests set it.
+var testVault func(archive.Vault) archive.Vault
+
 const (
 	patience   = 2 * time.Minute // for vault and log, once a request is accepted
 	closeWait  = 20 * time.Second
@@ -126,9 +129,11 @@ func (c *core) openVault(ctx context.Context, s *settings) (err error) {
 	if err != nil {
 		return err
 	}
-	c.vault = v
 	if f, ok := v.(io.Closer); ok {
 		c.closers = append(c.closers, f.Close)
+	}
+	if c.vault = v; testVault != nil {
+		c.vault = testVault(v)
 	}
 	return nil
 }

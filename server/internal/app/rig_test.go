@@ -1,0 +1,183 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/tlog"
+	"camseal/pkg/transport"
+	"camseal/pkg/verify"
+)
+
+// rig is a server in this process, with its state in a folder of the test.
+type rig struct {
+	t        testing.TB
+	env      *env
+	core     *core
+	servers  []server
+	ca       *x509.Certificate
+	vkey     string
+	agents   string // address
+	page     string
+	log      bytes.Buffer
+	shutdown bool
+}
+
+func testSettings(dir string) *settings {
+	return &settings{State: dir, Listen: "127.0.0.1:0", Web: "127.0.0.1:0", Names: []string{"localhost", "127.0.0.1"}, Retention: days(24 * time.Hour),
+		LogRetention: days(48 * time.Hour), BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond, QuarantineBytes: 32 << 20,
+		QuarantineEntries: 8, MaxConnections: 64, RememberedChunks: 1000}
+}
+
+func newRig(t testing.TB) *rig {
+	t.Helper()
+	r := &rig{t: t}
+	r.env = &env{ctx: context.Background(), settings: testSettings(filepath.Join(t.TempDir(), "state")), out: io.Discard, now: time.Now,
+		log: slog.New(slog.NewTextHandler(&syncWriter{w: &r.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	check(t, r.env.settings.check())
+	check(t, initCommand{}.Run(r.env))
+	r.start()
+	t.Cleanup(func() {
+		r.stop()
+		if t.Failed() {
+			t.Logf("server's log:\n%s", r.log.String())
+		}
+	})
+	return r
+}
+
+// syncWriter makes one writer safe for many.
+type syncWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *syncWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
+}
+
+func (r *rig) start() {
+	r.t.Helper()
+	cert, err := ensureServerCert(r.env.settings, r.env.now())
+	check(r.t, err)
+	r.ca, _, err = ensureCA(r.env.settings, r.env.now())
+	check(r.t, err)
+	_, r.vkey, err = ensureLogKey(r.env.settings)
+	check(r.t, err)
+	r.core, err = openCore(r.env)
+	check(r.t, err)
+	r.servers, err = listen(r.env, r.core, cert)
+	check(r.t, err)
+	for _, s := range r.servers {
+		go s.http.Serve(s.on)
+	}
+	r.agents, r.page, r.shutdown = r.servers[0].on.Addr().String(), "http://"+r.servers[1].on.Addr().String(), false
+	check(r.t, r.core.wait(context.Background()))
+}
+
+func (r *rig) stop() {
+	r.t.Helper()
+	if r.shutdown {
+		return
+	}
+	r.shutdown = true
+	check(r.t, stop(r.servers))
+	check(r.t, r.core.close())
+}
+
+// register makes a new device known, over the admin socket.
+func (r *rig) register(seed string) *device {
+	r.t.Helper()
+	d := newDevice(r.t, seed, r.vkey)
+	raw, err := json.Marshal(d.registration())
+	check(r.t, err)
+	file := filepath.Join(r.t.TempDir(), "registration.json")
+	check(r.t, os.WriteFile(file, raw, 0o600))
+	check(r.t, registerCommand{File: file}.Run(r.env))
+	return d
+}
+
+// receipt verifies a receipt as an agent does.
+func (r *rig) receipt(x transport.Receipt) tlog.Verified {
+	r.t.Helper()
+	v, err := tlog.NewVerifier(r.vkey)
+	check(r.t, err)
+	got, err := x.Tlog().Verify(v)
+	check(r.t, err)
+	return got
+}
+
+// storedLeaf verifies a stored receipt against what the device said.
+func (r *rig) storedLeaf(d *device, rec evidence.RecordingID, s transport.Stored) *evidence.Stored {
+	r.t.Helper()
+	rules := verify.NewRecording(d.id(), rec)
+	for _, l := range d.lines {
+		st, digest, err := evidence.ParseUnverified(l)
+		check(r.t, err)
+		if st.Rec == rec {
+			check(r.t, rules.Add(&st, digest))
+		}
+	}
+	leaf, err := verify.Stored(r.receipt(s.Receipt), rules.Exhibit())
+	check(r.t, err)
+	return leaf
+}
+
+func (r *rig) get(path string, header ...string) (int, http.Header, []byte, error) {
+	r.t.Helper()
+	req, err := http.NewRequest("GET", r.page+path, nil)
+	check(r.t, err)
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header, body, err
+}
+
+// verified checks a bundle with the rig's own log key and expects the given verdict.
+func (r *rig) verified(path string, want verify.Verdict) *verify.Report {
+	r.t.Helper()
+	src, err := verify.OpenBundle(path)
+	check(r.t, err)
+	trust := &verify.Trust{V: 1, Logs: []verify.TrustedLog{{Key: r.vkey}}}
+	report, err := verify.Bundle(context.Background(), src, verify.Options{Trust: trust, Now: time.Now})
+	check(r.t, err)
+	if report.Verdict != want {
+		raw, _ := json.MarshalIndent(report, "", " ")
+		r.t.Fatalf("verdict %s, want %s\n%s", report.Verdict, want, raw)
+	}
+	return report
+}
+
+func (r *rig) export(rec evidence.RecordingID, folder bool) (string, error) {
+	path := filepath.Join(r.t.TempDir(), "bundle")
+	return path, exportCommand{Recording: rec.String(), Output: path, Folder: folder}.Run(r.env)
+}
+
+func content(n int, seed byte) []byte {
+	b := make([]byte, n)
+	x := uint32(seed) + 1
+	for i := range b {
+		x = x*1664525 + 1013904223
+		b[i] = byte(x >> 24)
+	}
+	return b
+}
