@@ -136,15 +136,27 @@ func TestWrongServer(t *testing.T) {
 		}
 	}
 	agent := start(t, nil, "camseal-agent", args...)
-	eventually(t, "the agent to say what is wrong", func() bool {
-		return strings.Contains(mustRun(t, "camseal-agent", "status", "--state", s.path("agent")), "certificate")
-	})
+	untilStatus(t, agent, s.path("agent"), "certificate")
 	agent.kill()
 	if len(s.recordings()) != 0 {
 		t.Error("footage went to a server that the agent does not trust")
 	}
 	mustRun(t, "camseal-agent", s.importing()...)
 	s.allSound(map[string][]byte{"a.mp4": footage("a.mp4", 500_000)})
+}
+
+// untilStatus waits until the running agent's status has the word. An agent that is just starting has none yet.
+func untilStatus(t *testing.T, agent *process, state, word string) {
+	t.Helper()
+	eventually(t, "the agent's status to say "+word, func() bool {
+		select {
+		case <-agent.done:
+			t.Fatalf("the agent ended: %v\n%s", agent.err, &agent.out)
+		default:
+		}
+		code, out := run(t, "camseal-agent", "status", "--state", state)
+		return code == 0 && strings.Contains(out, word)
+	})
 }
 
 // TestUnknownDevice: what is not registered is refused, and nothing of it is archived.
@@ -161,9 +173,7 @@ func TestUnknownDevice(t *testing.T) {
 	}
 	mustRun(t, "camseal-agent", append([]string{"identity"}, args[1:len(s.agent(""))]...)...)
 	agent := start(t, nil, "camseal-agent", args...)
-	eventually(t, "the agent to say what is wrong", func() bool {
-		return strings.Contains(mustRun(t, "camseal-agent", "status", "--state", s.path("stranger")), "regist")
-	})
+	untilStatus(t, agent, s.path("stranger"), "regist")
 	agent.kill()
 	if len(s.recordings()) != 0 {
 		t.Error("an unknown device's footage was taken")
@@ -177,7 +187,11 @@ func small(t *testing.T, dir, size string) {
 		t.Fatal(err)
 	}
 	mustRun(t, "mount", "-t", "tmpfs", "-o", "size="+size, "tmpfs", dir)
-	t.Cleanup(func() { mustRun(t, "umount", "-l", dir) })
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
 }
 
 // TestVaultFull: the server's disk is full; nothing is lost, and when there is room again the import ends.
@@ -187,9 +201,7 @@ func TestVaultFull(t *testing.T) {
 	s := newSystem(t, "--vault", filepath.Join(dir, "vault"))
 	s.film("a.mp4", 12_000_000)
 	agent := start(t, nil, "camseal-agent", s.importing()...)
-	eventually(t, "the agent to say that the vault is full", func() bool {
-		return strings.Contains(mustRun(t, "camseal-agent", "status", "--state", s.path("agent")), "full")
-	})
+	untilStatus(t, agent, s.path("agent"), "full")
 	mustRun(t, "mount", "-o", "remount,size=200m", dir)
 	waitFor(t, agent, 2*time.Minute)
 	s.allSound(map[string][]byte{"a.mp4": footage("a.mp4", 12_000_000)})
@@ -199,9 +211,9 @@ func TestVaultFull(t *testing.T) {
 func TestSpoolFull(t *testing.T) {
 	s := newSystem(t)
 	dir := t.TempDir()
-	small(t, dir, "64m")
+	small(t, dir, "140m")
 	s.film("a.mp4", 120_000_000)
-	args := s.importing()
+	args := s.importing("--spool-reserve", "1MiB")
 	for i := range args {
 		if args[i] == s.path("agent") {
 			args[i] = filepath.Join(dir, "agent")

@@ -240,7 +240,7 @@ func TestTwoAgentsOnOneState(t *testing.T) {
 	s := newSite(t, "software")
 	p := s.file("a.mp4", noise(100_000, 1))
 	release := make(chan struct{})
-	s.server.Before = func(w http.ResponseWriter, r *http.Request) bool { <-release; return false }
+	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool { <-release; return false })
 	first := make(chan string)
 	go func() {
 		_, out, _ := s.run("import", p)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,6 +37,10 @@ const (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(envState); dir != "" {
 		os.Exit(serveUntilKilled(dir))
+	}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // the tests wait for checkpoints more than they compute
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

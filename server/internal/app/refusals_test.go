@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,7 +91,7 @@ func TestEveryRefusalSaysWhyAndArchivesNothing(t *testing.T) {
 	twin := newDevice(t, "refused", r.vkey)
 	twin.key, twin.cert = d.key, d.cert
 	_, err = twin.client(r).statements(twin.all())
-	if e := refused(t, err, transport.CodeFork); e.Seq == nil || *e.Seq != 0 {
+	if e := refusalOf(t, err, transport.CodeFork); e.Seq == nil || *e.Seq != 0 {
 		t.Fatalf("fork at %v", e.Seq)
 	}
 	quarantineHolds(t, r, d)
@@ -164,8 +165,19 @@ func TestUnknownAndRevokedDevices(t *testing.T) {
 	if _, err := r.core.registry.Register(context.Background(), "test", reg); err == nil {
 		t.Fatal("a known TLS key for another device was accepted")
 	}
+	from := uint64(len(known.lines))
+	rec := known.take("a.mp4", "video/mp4", evidence.WhyComplete, content(testChunk, 1))
+	_, err = known.client(r).statements(known.batch(from, evidence.MaxInt))
+	check(t, err)
+	_, err = known.client(r).putAll(known, rec)
+	check(t, err)
 	_, _, err = r.core.log.Append(context.Background(), &evidence.Revoke{Device: known.id()})
 	check(t, err)
+	path, err := r.export(rec, true)
+	check(t, err)
+	if report := r.verified(path, verify.Verified); !slices.ContainsFunc(report.Receipts, func(f verify.ReceiptFound) bool { return f.Type == "revoke" }) {
+		t.Error("the bundle does not say that its device was revoked later")
+	}
 	_, err = known.client(r).head()
 	refused(t, err, transport.CodeRevoked)
 

@@ -164,7 +164,7 @@ func TestPausesInTheMiddle(t *testing.T) {
 	r.start()
 	c = d.client(r)
 	_, err = c.stored(rec)
-	if e := refused(t, err, transport.CodeMissing); len(e.Wanted) != 5 || e.Wanted[0].Index != 4 {
+	if e := refusalOf(t, err, transport.CodeMissing); len(e.Wanted) != 5 || e.Wanted[0].Index != 4 {
 		t.Fatalf("wanted %+v", e.Wanted)
 	}
 	s, err := c.putAll(d, rec)
@@ -235,7 +235,12 @@ func TestFarApartStretches(t *testing.T) {
 	}
 }
 
-func refused(t *testing.T, err error, want transport.Code) *transport.Error {
+func refused(t *testing.T, err error, want transport.Code) {
+	t.Helper()
+	_ = refusalOf(t, err, want)
+}
+
+func refusalOf(t *testing.T, err error, want transport.Code) *transport.Error {
 	t.Helper()
 	var e *transport.Error
 	if !errors.As(err, &e) {

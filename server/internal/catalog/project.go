@@ -29,6 +29,7 @@ var ErrNotApplied = errors.New("the catalog has not caught up with the log")
 
 const (
 	keptReceipts = 4096
+	rebuildBatch = 256
 	retryAfter   = time.Second
 	maxEvent     = 128 << 10
 )
@@ -90,6 +91,7 @@ func (p *Projector) Run(ctx context.Context) error {
 
 // Rebuild applies all leaves that the vault holds of the log.
 func (p *Projector) Rebuild(ctx context.Context) error {
+	var entries []ledger.Entry
 	for e, err := range ledger.Mirrored(ctx, p.vault, p.vkey) {
 		if err != nil {
 			return fmt.Errorf("read the log from the vault: %w", err)
@@ -97,11 +99,14 @@ func (p *Projector) Rebuild(ctx context.Context) error {
 		if e.Index < p.Size() {
 			continue
 		}
-		if err := p.apply(ctx, []ledger.Entry{e}); err != nil {
-			return err
+		if entries = append(entries, e); len(entries) == rebuildBatch {
+			if err := p.apply(ctx, entries); err != nil {
+				return err
+			}
+			entries = nil
 		}
 	}
-	return nil
+	return p.apply(ctx, entries)
 }
 
 // Size returns how many leaves were applied.
@@ -163,6 +168,12 @@ func (p *Projector) Receipt(ctx context.Context, index uint64, leaf []byte) (tlo
 		return tlog.Receipt{}, fmt.Errorf("receipt %d: the log holds another leaf there than the catalog; run `camseal-server reindex`", index)
 	}
 	return e.Receipt, nil
+}
+
+// ReceiptAt returns the receipt of an applied leaf, whatever the leaf says.
+func (p *Projector) ReceiptAt(ctx context.Context, index uint64) (tlog.Receipt, error) {
+	e, err := p.log.Receipt(ctx, index)
+	return e.Receipt, err
 }
 
 // Offer hands over a batch that was just checked and archived, so that applying its seen leaf need not read it again.

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"sync"
 
 	"camseal/pkg/attestation"
 	"camseal/pkg/evidence"
@@ -24,6 +25,8 @@ var ErrConflict = errors.New("contradicts an earlier registration")
 type Registry struct {
 	Catalog *catalog.Catalog
 	Book    *casework.Book
+
+	mu sync.Mutex // one registration at a time, so that two can't contradict each other
 }
 
 // Register makes a device known, by a custody event. The same registration again changes nothing and is no error.
@@ -37,6 +40,8 @@ func (r *Registry) Register(ctx context.Context, actor string, reg transport.Reg
 		return evidence.DeviceID{}, fmt.Errorf("register device: %w", err)
 	}
 	id := key.Name()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	known, err := r.known(ctx, id, evidence.Sum(reg.TLSKey))
 	if err != nil || known {
 		return id, err

@@ -146,7 +146,7 @@ func lineTo(out io.Writer) func([]byte) error {
 }
 
 // receipts writes the seen receipts of the batches that hold enrol and this recording's statements, and of each stretch's end, and the
-// newest stored receipt.
+// newest stored receipt; and the device's revocation, if there is one.
 func (w *writer) receipts() error {
 	b := w.b
 	parts, err := b.x.Catalog.Parts(w.ctx, b.k.Device, b.k.Rec, 0, b.rec.LastSeq)
@@ -174,6 +174,15 @@ func (w *writer) receipts() error {
 		}
 		done[row.LogIndex] = true
 		if err := w.receipt(row.LogIndex, []byte(row.Leaf)); err != nil {
+			return err
+		}
+	}
+	if b.dev.RevokedIndex.Valid { // the reader must know, even if all of this was seen before
+		r, err := b.x.Log.ReceiptAt(w.ctx, uint64(b.dev.RevokedIndex.Int64))
+		if err != nil {
+			return err
+		}
+		if err := w.receiptFiles(b.dev.RevokedIndex.Int64, r); err != nil {
 			return err
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // Chunk takes in the bytes of one chunk of the authenticated device, size of them as announced. They go straight to the
-// vault, under the hash that was sealed. It is idempotent. When it returns nil, the chunk is durable, locked and read back.
+// vault, under the hash that was sealed. It is idempotent, and may leave body unread. When it returns nil, the chunk is durable, locked and read back.
 func (s *Service) Chunk(ctx context.Context, id evidence.DeviceID, rec evidence.RecordingID, index uint64, size int64, body io.Reader) error {
 	k := catalog.RecordingKey{Device: id, Rec: rec}
 	view, c, err := s.sealedChunk(ctx, k, index)
@@ -34,8 +34,7 @@ func (s *Service) Chunk(ctx context.Context, id evidence.DeviceID, rec evidence.
 		return err
 	}
 	if h.place(int(index)).readBack {
-		_, err := io.Copy(io.Discard, body)
-		return err
+		return nil
 	}
 	o := archive.Object{Key: archive.ChunkKey(id, rec, index, c.Hash), Size: size, Hash: c.Hash, Until: s.until()}
 	held, err := s.Vault.Put(ctx, o, body)

@@ -17,8 +17,11 @@ import (
 	"camseal/server/internal/devices"
 )
 
-// bodyPatience is how long one request may take to send its body: a chunk over a slow line.
-const bodyPatience = 10 * time.Minute
+// How long one request may take to send its body: a chunk over a slow line, a batch of statements.
+const (
+	bodyPatience  = 10 * time.Minute
+	batchPatience = time.Minute
+)
 
 // Handler serves the agents' routes of package transport. The connection must be TLS with a client certificate.
 func (s *Service) Handler(registry *devices.Registry) http.Handler {
@@ -81,6 +84,13 @@ func (h handler) statements(c *gin.Context) {
 		h.fail(c, err)
 		return
 	}
+	select {
+	case h.bodies <- struct{}{}:
+		defer func() { <-h.bodies }()
+	case <-c.Request.Context().Done():
+		h.fail(c, c.Request.Context().Err())
+		return
+	}
 	body, err := h.body(c)
 	if err != nil {
 		h.fail(c, err)
@@ -90,7 +100,7 @@ func (h handler) statements(c *gin.Context) {
 }
 
 func (h handler) body(c *gin.Context) ([]byte, error) {
-	h.setDeadline(c, bodyPatience)
+	h.setDeadline(c, batchPatience)
 	tooLarge := refusal(413, transport.CodeTooLarge, "a batch of statements may have "+strconv.Itoa(transport.MaxBatch)+" bytes")
 	if c.Request.ContentLength > transport.MaxBatch {
 		return nil, tooLarge
@@ -129,7 +139,14 @@ func (h handler) chunk(c *gin.Context) {
 	h.setDeadline(c, bodyPatience)
 	ctx, done := context.WithTimeout(c.Request.Context(), bodyPatience)
 	defer done()
-	if err := h.Chunk(ctx, id, rec, index, c.Request.ContentLength, c.Request.Body); err != nil {
+	err = h.Chunk(ctx, id, rec, index, c.Request.ContentLength, c.Request.Body)
+	if c.GetHeader("Expect") == "" && !cut(err) {
+		// Who did not ask first is sending now, and would lose the answer if the connection were closed on the bytes.
+		if _, drain := io.Copy(io.Discard, io.LimitReader(c.Request.Body, transport.MaxChunk)); drain != nil && err == nil {
+			err = drain
+		}
+	}
+	if err != nil {
 		if cut(err) {
 			err = endedEarly()
 		}

@@ -39,15 +39,19 @@ type Service struct {
 
 	mu      sync.Mutex
 	devices map[evidence.DeviceID]*deviceState
-	reading chan struct{} // as many batches at once as fit into it
+	bodies  chan struct{} // as many batches are in memory at once as fit into it
+	reading chan struct{} // as many are checked at once
 }
 
-const batchesAtOnce = 4
+const (
+	bodiesAtOnce  = 12
+	batchesAtOnce = 4
+)
 
 // New makes a Service.
 func New(c Config) *Service {
 	return &Service{Config: c, holdings: newHoldings(c.Vault, c.MaxChunks), devices: map[evidence.DeviceID]*deviceState{},
-		reading: make(chan struct{}, batchesAtOnce)}
+		bodies: make(chan struct{}, bodiesAtOnce), reading: make(chan struct{}, batchesAtOnce)}
 }
 
 // deviceState lets one batch of a device in at a time.

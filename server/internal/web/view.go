@@ -57,7 +57,7 @@ type pair struct {
 
 type rows struct {
 	Rows []row
-	F Frame
+	F    Frame
 }
 
 // bytesText writes a size with three digits or so, and none that pretends to be exact.

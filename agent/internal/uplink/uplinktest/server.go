@@ -21,6 +21,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,13 +50,12 @@ type Recording struct {
 // Server is the server.
 type Server struct {
 	*httptest.Server
-	VKey string
-	CA   []byte // PEM
-	// Before, if set, sees each request first; it returns true when it has answered.
-	Before func(w http.ResponseWriter, r *http.Request) bool
+	VKey   string
+	CA     []byte    // PEM
 	Until  time.Time // of stored receipts
 	Forget bool      // keep no bytes of chunks, only that they came
 
+	before     atomic.Pointer[Before]
 	mu         sync.Mutex
 	signer     note.Signer
 	hashes     []tlog.Hash
@@ -65,6 +65,12 @@ type Server struct {
 	head       evidence.Digest
 	Recordings map[evidence.RecordingID]*Recording
 }
+
+// Before sees each request first; it returns true when it has answered.
+type Before func(w http.ResponseWriter, r *http.Request) bool
+
+// Intercept sets what sees each request first, from now on; nil: nothing.
+func (s *Server) Intercept(b Before) { s.before.Store(&b) }
 
 // Authority is what signs the server's certificate.
 type Authority struct {
@@ -130,7 +136,7 @@ func StartWith(t testing.TB, a *Authority, cert tls.Certificate) *Server {
 	mux.HandleFunc("PUT /v1/recordings/{rec}/chunks/{index}", s.serveChunk)
 	mux.HandleFunc("POST /v1/recordings/{rec}/stored", s.serveStored)
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s.Before == nil || !s.Before(w, r) {
+		if b := s.before.Load(); b == nil || *b == nil || !(*b)(w, r) {
 			mux.ServeHTTP(w, r)
 		}
 	}))

@@ -1,0 +1,99 @@
+package web
+
+import (
+	"io/fs"
+	"net/http"
+	"regexp"
+	"testing"
+
+	"camseal/pkg/evidence"
+	"camseal/pkg/verify"
+	"camseal/server/internal/casework"
+	"camseal/server/internal/catalog/db"
+)
+
+// Every text that a page asks for is there, in both languages, and every text is asked for.
+func TestTextsAreComplete(t *testing.T) {
+	used := map[string]bool{"no-page": true, "no-recording": true, "not-stored": true, "not-here": true, "trouble": true, "unnamed": true, "recording": true}
+	for _, g := range []verify.Grade{verify.CaptureSealed, verify.DockSealed, verify.SoftwareSealed} {
+		used[string(g)], used[string(g)+"-says"] = true, true
+	}
+	for _, s := range []string{"open", "seen", "partly", "stored", "incomplete"} {
+		used[s], used[s+"-says"] = true, true
+	}
+	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged} {
+		used[w] = true
+	}
+	for _, a := range []string{casework.ActExport, casework.ActQuarantine} {
+		used["act-"+a] = true
+	}
+	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
+	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := files.ReadFile(path)
+		for _, m := range asked.FindAllSubmatch(raw, -1) {
+			used[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	used["recordings"] = true
+	for key := range used {
+		if texts[key][0] == "" || texts[key][1] == "" {
+			t.Errorf("text %q is missing", key)
+		}
+	}
+	for key := range texts {
+		if !used[key] {
+			t.Errorf("text %q is never shown", key)
+		}
+	}
+}
+
+func TestRanges(t *testing.T) {
+	for _, c := range []struct {
+		spec        string
+		size        int64
+		from, until int64
+		status      int
+	}{
+		{"", 10, 0, 10, 200}, {"bytes=0-", 10, 0, 10, 206}, {"bytes=0-99", 10, 0, 10, 206}, {"bytes=9-9", 10, 9, 10, 206}, {"bytes=-3", 10, 7, 10, 206},
+		{"bytes=-30", 10, 0, 10, 206}, {"bytes=10-", 10, 0, 0, 416}, {"bytes=5-4", 10, 0, 0, 416}, {"bytes=-0", 10, 0, 0, 416}, {"bytes=--5", 10, 0, 0, 416},
+		{"bytes=0-", 0, 0, 0, 416}, {"bytes=-1", 0, 0, 0, 416}, {"bytes=1-2,4-5", 10, 0, 0, 416}, {"bytes=99999999999999999999-", 10, 0, 0, 416}, {"items=0-1", 10, 0, 10, 200},
+	} {
+		r := &http.Request{Header: http.Header{"Range": {c.spec}}}
+		from, until, status := rangeOf(r, `"x"`, c.size)
+		if status != c.status || status != 416 && (from != c.from || until != c.until) {
+			t.Errorf("%q of %d: %d-%d %d, want %d-%d %d", c.spec, c.size, from, until, status, c.from, c.until, c.status)
+		}
+	}
+}
+
+func TestStatesAreNeverRoundedUp(t *testing.T) {
+	valid := func(r db.Recording) db.Recording { r.StoredIndex.Valid = true; return r }
+	closed := func(r db.Recording, why string) db.Recording { r.ClosedAt.Valid, r.Why = true, why; return r }
+	for _, c := range []struct {
+		r      db.Recording
+		want   string
+		person bool
+	}{
+		{db.Recording{}, "open", false},
+		{closed(db.Recording{}, "complete"), "seen", false},
+		{valid(closed(db.Recording{}, "complete")), "partly", false},
+		{valid(closed(db.Recording{StoredClosed: 1, Absent: "[]"}, "complete")), "stored", false},
+		{valid(closed(db.Recording{StoredClosed: 1}, "read-error")), "incomplete", true},
+		{valid(closed(db.Recording{StoredClosed: 1, Absent: "[1,7]"}, "complete")), "incomplete", true},
+		{valid(closed(db.Recording{StoredClosed: 1, Faults: 1}, "complete")), "stored", true},
+	} {
+		if got := rowOf(c.r, "tpm"); got.State != c.want || got.Person != c.person {
+			t.Errorf("%+v: %s, person %v; want %s, %v", c.r, got.State, got.Person, c.want, c.person)
+		}
+	}
+	if got := rowOf(db.Recording{Mode: "capture"}, "software").Grade; got != "software-sealed" {
+		t.Errorf("a capture by a software key is graded %s", got)
+	}
+}
