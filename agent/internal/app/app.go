@@ -121,4 +121,4 @@ func newLog(w io.Writer, level slog.Level) *slog.Logger {
 }
 
 // now is the only clock of the program; everything takes it as a field.
-func now() time.Time { return time.Now() }
+var now = time.Now

@@ -3,6 +3,8 @@ package spool
 import (
 	"crypto/rand"
 	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -126,6 +128,21 @@ func TestVerifyStoredChecks(t *testing.T) {
 	}{"another key": {good, other}, "a seen receipt": {seen, own}, "another leaf": {tlog.Receipt{Leaf: seen.Leaf, Proof: good.Proof}, own}} {
 		if _, err := VerifyStored(c.r, c.v); err == nil {
 			t.Errorf("%s is accepted", name)
+		}
+	}
+}
+
+// TestKilledWhileTheIndexMadeAFile: a kill between making a log of the index and giving it its size.
+func TestKilledWhileTheIndexMadeAFile(t *testing.T) {
+	for _, name := range []string{"00009.mem", "000009.vlog", "000001.vlog", "DISCARD", "KEYREGISTRY"} {
+		s := enrolled(t, Config{Dir: t.TempDir()})
+		check(t, takeIn(t.Context(), s, evidence.RecordingID{1}, content(1500), false))
+		before := len(walkChain(t, s))
+		check(t, s.Close())
+		check(t, os.WriteFile(filepath.Join(s.cfg.Dir, "index", name), nil, 0o600))
+		s, _ = open(t, s.cfg)
+		if n := len(walkChain(t, s)); n != before {
+			t.Errorf("%s: %d statements, were %d", name, n, before)
 		}
 	}
 }

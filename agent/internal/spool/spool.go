@@ -129,14 +129,43 @@ func (s *Spool) open() (Recovery, error) {
 		return Recovery{}, fmt.Errorf("%w: %d MiB are free on its disk, it needs %d MiB to start; everything in it is kept; make room and start again",
 			ErrFull, free>>20, floor>>20)
 	}
-	if s.db, err = badger.Open(dbOptions(filepath.Join(s.cfg.Dir, "index"))); err != nil {
-		return Recovery{}, fmt.Errorf("index: %w", err)
+	if err := clearEmpty(filepath.Join(s.cfg.Dir, "index")); err != nil {
+		return Recovery{}, err
 	}
+	db, err := badger.Open(dbOptions(filepath.Join(s.cfg.Dir, "index")))
+	if err != nil {
+		return Recovery{}, fmt.Errorf("its index can't be read; nothing was changed or removed; keep this folder for repair: %w", err)
+	}
+	s.db = db
 	s.takeBallast()
 	if err := s.view(func(t txn) error { return t.json(keyMeta, &s.meta) }); err != nil && !errors.Is(err, ErrNotFound) {
 		return Recovery{}, err
 	}
 	return s.recover()
+}
+
+// clearEmpty removes files of no bytes from the index: Badger makes a log and then gives it its size, and if it is killed
+// in between it refuses to start. What has no bytes holds nothing that was acknowledged.
+func clearEmpty(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		name := f.Name()
+		info, err := f.Info()
+		if err != nil {
+			return err
+		}
+		switch ext := filepath.Ext(name); {
+		case info.Size() != 0:
+		case ext == ".mem", ext == ".vlog", name == "KEYREGISTRY":
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Spool) dropBallast() error {
