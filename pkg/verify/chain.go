@@ -60,8 +60,6 @@ type Chain struct {
 	bytes int   // of their lines
 	heads []evidence.Digest
 	boots []bootAt
-	// counter is whether enrol, if it was walked over, names a counter.
-	counter bool
 }
 
 type bootAt struct {

@@ -279,10 +279,8 @@ func TestChainBreaks(t *testing.T) {
 
 func TestLongUnsealed(t *testing.T) {
 	b := begun(t)
-	line, err := evidence.Encode(evidence.Withheld{Rec: verifytest.RecID("x"), Seq: 3})
-	b.must(err)
 	for i := range evidence.MaxSealedStatements + 1 {
-		line, err = evidence.Encode(evidence.Withheld{Rec: verifytest.RecID("x"), Seq: uint64(3 + i)})
+		line, err := evidence.Encode(evidence.Withheld{Rec: verifytest.RecID("x"), Seq: uint64(3 + i)})
 		b.must(err)
 		if _, err = b.c.Line(line); err != nil {
 			var brk *verify.ChainBreak

@@ -149,7 +149,7 @@ func fanOut(ctx context.Context, r io.Reader, size int, sinks []io.Writer, progr
 		queues[i] = make(chan *block, blocks)
 		done.Go(func() {
 			for b := range queues[i] {
-				s.Write(b.b) //nolint:errcheck // hashes do not fail
+				_, _ = s.Write(b.b) // hashes do not fail
 				b.users.Done()
 			}
 		})

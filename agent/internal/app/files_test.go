@@ -22,7 +22,10 @@ func TestSpoolFull(t *testing.T) {
 	for name, content := range files {
 		s.file(name, content)
 	}
-	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool { http.Error(w, "", 503); return true })
+	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "", http.StatusServiceUnavailable)
+		return true
+	})
 	s.untilAlarm("intake stands still")
 	if code, out, _ := s.run("status"); code != 0 || !strings.Contains(out, "64.0 KiB, room for 0 bytes more") {
 		t.Errorf("%s", out)
@@ -39,7 +42,10 @@ func TestSpoolFull(t *testing.T) {
 func TestDamagedSpool(t *testing.T) {
 	s := newSite(t, "software")
 	s.file("a.mp4", noise(20_000, 1))
-	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool { http.Error(w, "", 503); return true })
+	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		http.Error(w, "", http.StatusServiceUnavailable)
+		return true
+	})
 	if code, out, _ := s.run("import", s.footage, "--sealed-only"); code != 0 {
 		t.Fatal(out)
 	}
@@ -185,7 +191,10 @@ func TestChangedBetweenRuns(t *testing.T) {
 			s := newSite(t, "software")
 			s.extra = []string{"--spool-max", "32KiB"}
 			p := s.file("a.mp4", noise(100_000, 1))
-			s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool { http.Error(w, "", 503); return true })
+			s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				http.Error(w, "", http.StatusServiceUnavailable)
+				return true
+			})
 			s.untilAlarm("intake stands still")
 			if err := change(p); err != nil {
 				t.Fatal(err)

@@ -30,7 +30,7 @@ import (
 type identityCmd struct{}
 
 // Run makes what is missing of the device's identity, and prints its registration.
-func (identityCmd) Run(ctx context.Context, set *settings, con *console) error {
+func (identityCmd) Run(ctx context.Context, set *settings, con *console) (err error) {
 	if err := set.check(); err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (identityCmd) Run(ctx context.Context, set *settings, con *console) error {
 	if err != nil {
 		return err
 	}
-	defer sp.Close()
+	defer func() { err = errors.Join(err, sp.Close()) }()
 	clearDisabled := false
 	if path != "software" {
 		p, err := device.Provision(ctx, tpmConfig(set, path))
@@ -61,7 +61,7 @@ func (identityCmd) Run(ctx context.Context, set *settings, con *console) error {
 	if err != nil {
 		return err
 	}
-	defer tpm.Close()
+	defer func() { err = errors.Join(err, tpm.Close()) }()
 	cert, err := tlsIdentity(set)
 	if err != nil {
 		return err

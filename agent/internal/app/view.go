@@ -9,11 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
-	"unsafe"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/sys/unix"
 )
 
 // maxBars is how many files have a bar of their own at once.
@@ -28,6 +27,7 @@ type view struct {
 	mu   sync.Mutex
 	bar  map[string]*fileBar // by path
 	told map[string]bool     // paths that wait, told once
+	read map[string]uint64   // twentieths of a path that JSON told of
 }
 
 type fileBar struct {
@@ -37,7 +37,7 @@ type fileBar struct {
 }
 
 func newView(con *console, asJSON bool) *view {
-	v := &view{con: con, bar: map[string]*fileBar{}, told: map[string]bool{}}
+	v := &view{con: con, bar: map[string]*fileBar{}, told: map[string]bool{}, read: map[string]uint64{}}
 	if asJSON {
 		v.json = json.NewEncoder(con.out)
 	} else if terminal(con.out) {
@@ -52,9 +52,8 @@ func terminal(w io.Writer) bool {
 	if !ok {
 		return false
 	}
-	var termios syscall.Termios
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&termios)))
-	return errno == 0
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // Write puts log lines above the bars.
@@ -81,7 +80,7 @@ func (v *view) show(p progress) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.json != nil {
-		v.json.Encode(p)
+		v.showJSON(p)
 		return
 	}
 	if v.mpb != nil {
@@ -104,6 +103,20 @@ func (v *view) show(p progress) {
 			v.mpb = nil // the last line was shown
 		}
 		fmt.Fprintln(v.con.out, text)
+	}
+}
+
+// showJSON writes every event, but of reading only each twentieth of the file.
+func (v *view) showJSON(p progress) {
+	if p.Event == "reading" {
+		part := 20 * p.Bytes / max(p.Size, 1)
+		if part == v.read[p.Path] {
+			return
+		}
+		v.read[p.Path] = part
+	}
+	if err := v.json.Encode(p); err != nil {
+		fmt.Fprintln(v.con.err, "camseal-agent: progress can't be written:", err)
 	}
 }
 

@@ -86,7 +86,7 @@ func (u *Uplink) Kick() {
 }
 
 // Run works until the context ends, and returns when nothing is on its way any more.
-func (u *Uplink) Run(ctx context.Context) error {
+func (u *Uplink) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { u.statements(ctx) })
 	for range max(1, u.Uploads) {
@@ -99,7 +99,6 @@ func (u *Uplink) Run(ctx context.Context) error {
 	all.Wait()
 	u.later.Wait()
 	u.Client.Close()
-	return ctx.Err()
 }
 
 // after calls f later, unless the context ends before.

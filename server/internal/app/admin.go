@@ -57,6 +57,9 @@ func (l local) register(ctx context.Context, reg transport.Registration) (eviden
 }
 
 func (l local) devices(ctx context.Context) ([]deviceLine, error) {
+	if err := l.wait(ctx); err != nil {
+		return nil, err
+	}
 	rows, err := l.catalog.Devices(ctx)
 	out := []deviceLine{}
 	for _, r := range rows {

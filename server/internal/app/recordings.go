@@ -30,6 +30,9 @@ type page struct {
 const pageSize = 500
 
 func (l local) recordings(ctx context.Context, after page) ([]recordingLine, error) {
+	if err := l.wait(ctx); err != nil {
+		return nil, err
+	}
 	rows, err := l.catalog.Recordings(ctx, after.Opened, after.Rec, pageSize)
 	out := []recordingLine{}
 	for _, r := range rows {

@@ -150,7 +150,7 @@ func StartWith(t testing.TB, a *Authority, cert tls.Certificate) *Server {
 // Refuse answers with a refusal.
 func Refuse(w http.ResponseWriter, status int, code transport.Code, wanted ...transport.Wanted) {
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(transport.Error{Code: code, Message: "refused by the test", Kept: "all", Do: "nothing", Wanted: wanted})
+	_ = json.NewEncoder(w).Encode(transport.Error{Code: code, Message: "refused by the test", Kept: "all", Do: "nothing", Wanted: wanted})
 }
 
 // With runs f while nothing changes.
@@ -177,7 +177,7 @@ func (s *Server) serveHead(w http.ResponseWriter, _ *http.Request) {
 		last := s.next - 1
 		h.Seq = &last
 	}
-	json.NewEncoder(w).Encode(h)
+	_ = json.NewEncoder(w).Encode(h)
 }
 
 func (s *Server) serveStatements(w http.ResponseWriter, r *http.Request) {
@@ -217,7 +217,7 @@ func (s *Server) serveStatements(w http.ResponseWriter, r *http.Request) {
 	answer.Seq, answer.Head = s.next-1, s.head
 	answer.Wanted = answer.Wanted[:min(len(answer.Wanted), transport.MaxWanted)]
 	answer.Seen = s.log(&evidence.Seen{Device: s.device, Head: s.head, Seq: s.next - 1})
-	json.NewEncoder(w).Encode(answer)
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func (s *Server) learn(st evidence.Statement, d evidence.Digest) []transport.Wanted {
@@ -252,7 +252,7 @@ func (s *Server) find(r *http.Request) (evidence.RecordingID, *Recording) {
 func (s *Server) serveChunk(w http.ResponseWriter, r *http.Request) {
 	var body bytes.Buffer
 	h := sha256.New()
-	var to io.Writer = io.MultiWriter(h, &body)
+	to := io.MultiWriter(h, &body)
 	if s.Forget {
 		to = h
 	}
@@ -297,7 +297,7 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rec.Stored++
-	json.NewEncoder(w).Encode(transport.Stored{Receipt: s.log(leaf)})
+	_ = json.NewEncoder(w).Encode(transport.Stored{Receipt: s.log(leaf)})
 }
 
 // log appends a leaf and proves it. s.mu is held.
