@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -150,4 +151,27 @@ func TestFileLength(t *testing.T) {
 			t.Errorf("%s has %d lines", path, n)
 		}
 	})
+}
+
+// TestReadmeNamesRealTests: a claim has a test's name beside it, and the test is there.
+func TestReadmeNamesRealTests(t *testing.T) {
+	known := map[string]bool{}
+	sources(t, func(_ string, src []byte) {
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(src, -1) {
+			known[string(m[1])] = true
+		}
+	})
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(readme, -1)
+	if len(names) < 20 {
+		t.Errorf("%d names of tests in the README", len(names))
+	}
+	for _, m := range names {
+		if !known[string(m[1])] {
+			t.Errorf("the README names %s, and there is no such test", m[1])
+		}
+	}
 }
