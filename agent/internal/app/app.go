@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"camseal/pkg/configfile"
 )
 
 // Exit codes.
@@ -74,7 +76,7 @@ func Main(args []string, stdout, stderr io.Writer) (code int) {
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once; what is durable stays so
 	var c cli
 	parser, err := kong.New(&c, kong.Name("camseal-agent"), kong.Description("Takes footage in, seals it with this machine's TPM, and brings it to the server."),
-		kong.Configuration(loadYAML, "/etc/camseal/agent.yaml"), kong.UsageOnError(), kong.Writers(stdout, stderr),
+		kong.Configuration(configfile.YAML, "/etc/camseal/agent.yaml"), kong.UsageOnError(), kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exited(code)) }))
 	if err != nil {
 		fmt.Fprintln(stderr, "camseal-agent:", err)

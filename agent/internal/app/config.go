@@ -1,21 +1,12 @@
 package app
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
-	"go.yaml.in/yaml/v3"
-
+	"camseal/pkg/configfile"
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 )
@@ -29,9 +20,9 @@ type settings struct {
 	Server       string          `help:"Address of the server." default:"https://127.0.0.1:8443" placeholder:"URL"`
 	CA           string          `name:"ca" help:"File with the authority of the server's certificate. Default: ca.pem in the state folder." placeholder:"FILE"`
 	Recorder     string          `help:"Serial number of the recorder that the files come from."`
-	ChunkSize    size            `help:"Bytes of a chunk." default:"8MiB"`
-	SpoolMax     size            `help:"Bytes of footage held at most; 0: as much as the disk takes." default:"0"`
-	SpoolReserve size            `help:"Bytes of the disk that footage leaves free." default:"256MiB"`
+	ChunkSize    configfile.Size `help:"Bytes of a chunk." default:"8MiB"`
+	SpoolMax     configfile.Size `help:"Bytes of footage held at most; 0: as much as the disk takes." default:"0"`
+	SpoolReserve configfile.Size `help:"Bytes of the disk that footage leaves free." default:"256MiB"`
 	Settle       time.Duration   `help:"How long a file must not have changed before it is read." default:"3s"`
 	Readers      int             `help:"Files read at once." default:"2"`
 	Uploads      int             `help:"Chunks sent at once." default:"4"`
@@ -85,68 +76,4 @@ func (s *settings) tpm() (string, error) {
 			"recordings are then graded software-sealed everywhere", usual)
 	}
 	return usual, nil
-}
-
-// size is a number of bytes, with a unit if one likes.
-type size int64
-
-// UnmarshalText reads 8388608, 8MiB, 8MB or 8M.
-func (s *size) UnmarshalText(text []byte) error {
-	word := strings.TrimSpace(string(text))
-	digits := strings.TrimRight(word, "KMGTiB ")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 {
-		return fmt.Errorf("%q is not a number of bytes such as 256KiB, 8MiB or 2GiB", word)
-	}
-	units := map[string]int64{"": 1, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40,
-		"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
-	unit, ok := units[strings.TrimSpace(word[len(digits):])]
-	if !ok || n > math.MaxInt64/unit {
-		return fmt.Errorf("%q is not a number of bytes such as 256KiB, 8MiB or 2GiB", word)
-	}
-	*s = size(n * unit)
-	return nil
-}
-
-// yamlFile answers for flags that are not on the command line.
-type yamlFile map[string]any
-
-var _ kong.Resolver = yamlFile(nil)
-
-func loadYAML(r io.Reader) (kong.Resolver, error) {
-	values := yamlFile{}
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	return values, nil
-}
-
-// Validate implements kong.Resolver: a key that is no setting is refused.
-func (y yamlFile) Validate(app *kong.Application) error {
-	var known []string
-	for _, f := range app.Flags {
-		known = append(known, f.Name)
-	}
-	for k := range y {
-		if k == "help" || k == "config" || !slices.Contains(known, k) {
-			return fmt.Errorf("configuration: there is no key %q", k)
-		}
-	}
-	return nil
-}
-
-// Resolve implements kong.Resolver.
-func (y yamlFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
-	v, ok := y[flag.Name]
-	if !ok || parent.App == nil {
-		return nil, nil
-	}
-	switch v := v.(type) {
-	case nil:
-		return nil, nil
-	case []any:
-		return v, nil
-	default:
-		return fmt.Sprint(v), nil
-	}
 }

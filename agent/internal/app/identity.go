@@ -41,7 +41,7 @@ func (identityCmd) Run(ctx context.Context, set *settings, con *console) (err er
 	if err := os.MkdirAll(set.State, 0o700); err != nil {
 		return err
 	}
-	sp, _, err := openSpool(set, newLog(con.err, set.LogLevel))
+	sp, _, err := openSpool(ctx, set, newLog(con.err, set.LogLevel))
 	if err != nil {
 		return err
 	}

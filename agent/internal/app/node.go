@@ -43,9 +43,29 @@ type node struct {
 	serving                sync.WaitGroup
 }
 
-func openSpool(set *settings, log *slog.Logger) (*spool.Spool, spool.Recovery, error) {
-	return spool.Open(spool.Config{Dir: filepath.Join(set.State, "spool"), MaxBytes: int64(set.SpoolMax), Reserve: int64(set.SpoolReserve),
-		Locks: set.Lock, Now: now, Log: log})
+// inUseWait is how long an opener waits for one that holds the spool for a moment, such as a status command, and how often it tries.
+const (
+	inUseWait = 3 * time.Second
+	inUseTry  = 50 * time.Millisecond
+)
+
+func openSpool(ctx context.Context, set *settings, log *slog.Logger) (*spool.Spool, spool.Recovery, error) {
+	ctx, cancel := context.WithTimeout(ctx, inUseWait)
+	defer cancel()
+	tick := time.NewTicker(inUseTry)
+	defer tick.Stop()
+	for {
+		sp, found, err := spool.Open(spool.Config{Dir: filepath.Join(set.State, "spool"), MaxBytes: int64(set.SpoolMax), Reserve: int64(set.SpoolReserve),
+			Locks: set.Lock, Now: now, Log: log})
+		if !errors.Is(err, spool.ErrInUse) {
+			return sp, found, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, spool.Recovery{}, err
+		}
+	}
 }
 
 func tpmConfig(set *settings, path string) device.Config {
@@ -83,7 +103,7 @@ func start(ctx context.Context, set *settings, log *slog.Logger) (*node, error) 
 }
 
 func (n *node) start(ctx context.Context, path string) error {
-	sp, found, err := openSpool(n.set, n.log)
+	sp, found, err := openSpool(ctx, n.set, n.log)
 	if err != nil {
 		return err
 	}

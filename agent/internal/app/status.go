@@ -90,17 +90,17 @@ func (c *statusCmd) Run(ctx context.Context, set *settings, con *console) error 
 
 func readStatus(ctx context.Context, set *settings) (st agentStatus, err error) {
 	if cl := dial(ctx, set.State); cl != nil {
-		resp, err := cl.request(ctx, "GET", "/status", nil)
-		if err != nil {
-			return st, err
-		}
-		defer resp.Body.Close()
-		return st, json.NewDecoder(resp.Body).Decode(&st)
+		return askStatus(ctx, cl)
 	}
 	if _, err := os.Stat(set.path("spool")); err != nil {
 		return st, fmt.Errorf("%w in %s; run camseal-agent identity first, or give the right --state", spool.ErrNotEnrolled, set.State)
 	}
-	sp, _, err := openSpool(set, newLog(io.Discard, set.LogLevel))
+	sp, _, err := openSpool(ctx, set, newLog(io.Discard, set.LogLevel))
+	if errors.Is(err, spool.ErrInUse) {
+		if cl := dial(ctx, set.State); cl != nil { // an agent that was just starting
+			return askStatus(ctx, cl)
+		}
+	}
 	if err != nil {
 		return st, err
 	}
@@ -116,6 +116,15 @@ func readStatus(ctx context.Context, set *settings) (st agentStatus, err error) 
 	st.Device = st.Spool.Device
 	st.Seal.Unsealed = st.Spool.Statements - st.Spool.Sealed
 	return st, nil
+}
+
+func askStatus(ctx context.Context, cl *client) (st agentStatus, err error) {
+	resp, err := cl.request(ctx, "GET", "/status", nil)
+	if err != nil {
+		return st, err
+	}
+	defer resp.Body.Close()
+	return st, json.NewDecoder(resp.Body).Decode(&st)
 }
 
 func (st agentStatus) print(w io.Writer) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"camseal/pkg/configfile"
 )
 
 // Version is set when a release is built.
@@ -60,7 +62,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
 	var cli commandLine
 	exit := -1
-	parser, err := kong.New(&cli, kong.Name("camseal-server"), kong.Configuration(loadYAML), kong.Writers(stdout, stderr),
+	parser, err := kong.New(&cli, kong.Name("camseal-server"), kong.Configuration(configfile.YAML), kong.Writers(stdout, stderr),
 		kong.Description("Takes in sealed recordings, keeps them in a vault, logs them, and hands out bundles that anybody can verify."),
 		kong.Exit(func(code int) { exit = code }), kong.UsageOnError())
 	if err != nil {

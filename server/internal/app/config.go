@@ -1,20 +1,15 @@
 package app
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
-	"go.yaml.in/yaml/v3"
-
+	"camseal/pkg/configfile"
 	"camseal/pkg/transport"
 )
 
@@ -39,11 +34,11 @@ type settings struct {
 	BatchAge           time.Duration `help:"How long the log gathers leaves." default:"50ms"`
 	CheckpointInterval time.Duration `help:"How often the log signs a checkpoint at most." default:"100ms"`
 
-	QuarantineBytes   size       `help:"Quarantine of one device, bytes." default:"256MiB"`
-	QuarantineEntries int        `help:"Quarantine of one device, entries." default:"1000"`
-	MaxConnections    int        `help:"Connections at once, for each address." default:"512"`
-	RememberedChunks  int        `help:"Chunks whose places are kept in memory." default:"200000"`
-	LogLevel          slog.Level `help:"debug, info, warn or error." default:"info"`
+	QuarantineBytes   configfile.Size `help:"Quarantine of one device, bytes." default:"256MiB"`
+	QuarantineEntries int             `help:"Quarantine of one device, entries." default:"1000"`
+	MaxConnections    int             `help:"Connections at once, for each address." default:"512"`
+	RememberedChunks  int             `help:"Chunks whose places are kept in memory." default:"200000"`
+	LogLevel          slog.Level      `help:"debug, info, warn or error." default:"info"`
 }
 
 func (s *settings) check() error {
@@ -106,66 +101,4 @@ func (d *days) UnmarshalText(text []byte) error {
 	}
 	*d = days(total)
 	return nil
-}
-
-// size is a number of bytes such as 256MiB.
-type size int64
-
-// UnmarshalText reads 1048576, 1024KiB, 1MiB or 1GiB.
-func (s *size) UnmarshalText(text []byte) error {
-	word, unit := string(text), int64(1)
-	for suffix, n := range map[string]int64{"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30} {
-		if digits, ok := strings.CutSuffix(word, suffix); ok {
-			word, unit = digits, n
-		}
-	}
-	n, err := strconv.ParseUint(word, 10, 32)
-	if err != nil {
-		return fmt.Errorf("%q is not a number of bytes such as 256MiB", string(text))
-	}
-	*s = size(int64(n) * unit)
-	return nil
-}
-
-// yamlFile answers for flags that are not on the command line.
-type yamlFile map[string]any
-
-var _ kong.Resolver = yamlFile(nil)
-
-func loadYAML(r io.Reader) (kong.Resolver, error) {
-	values := yamlFile{}
-	if err := yaml.NewDecoder(r).Decode(&values); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	return values, nil
-}
-
-// Validate implements kong.Resolver: a key that is no setting is refused.
-func (y yamlFile) Validate(app *kong.Application) error {
-	var known []string
-	for _, f := range app.Flags {
-		known = append(known, f.Name)
-	}
-	for k := range y {
-		if k == "help" || k == "config" || !slices.Contains(known, k) {
-			return fmt.Errorf("configuration: there is no key %q", k)
-		}
-	}
-	return nil
-}
-
-// Resolve implements kong.Resolver.
-func (y yamlFile) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
-	v, ok := y[flag.Name]
-	if !ok || parent.App == nil || v == nil {
-		return nil, nil
-	}
-	if list, ok := v.([]any); ok {
-		words := make([]string, len(list))
-		for i, w := range list {
-			words[i] = fmt.Sprint(w)
-		}
-		return strings.Join(words, ","), nil
-	}
-	return fmt.Sprint(v), nil
 }

@@ -22,7 +22,11 @@ const langCookie = "lang"
 
 // langOf takes the language asked for in the address, else the one chosen before, else the browser's.
 func langOf(c *gin.Context) lang {
-	if q := lang(c.Query("lang")); q == english || q == chinese {
+	q := lang(c.Query("lang"))
+	if q == "zh" {
+		q = chinese
+	}
+	if q == english || q == chinese {
 		http.SetCookie(c.Writer, langKeep(q))
 		return q
 	}
