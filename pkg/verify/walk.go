@@ -93,7 +93,7 @@ func (w *walk) line(raw []byte) {
 	if h, wanted := w.c.heads[l.Seq]; wanted && h.IsZero() {
 		w.c.heads[l.Seq] = w.chain.Head()
 	}
-	if !w.failed && w.seal != nil && w.seal.Upto <= l.Seq {
+	if !w.failed && w.seal != nil && (w.seal.Upto <= l.Seq || w.seal.Head == w.chain.Head()) {
 		w.takeSeal()
 	}
 }

@@ -61,11 +61,27 @@ const block = 64 << 10
 // WriteRange writes the bytes from from to before until. Every chunk that it touches is read whole and hashed; the last bytes of a
 // chunk, or of what is wanted of it, are written only after its hash was found right. Errors: *archive.WrongBytes.
 func (o *Original) WriteRange(ctx context.Context, w io.Writer, from, until int64) error {
+	return o.eachChunk(from, until, func(i int, lo, hi int64) error { return o.writeChunk(ctx, w, i, lo, hi) })
+}
+
+// ShowRange is WriteRange for what people look at while it comes in: each chunk is read twice, first only to hash it, so that not one
+// byte of a wrong chunk is written. Errors: *archive.WrongBytes.
+func (o *Original) ShowRange(ctx context.Context, w io.Writer, from, until int64) error {
+	return o.eachChunk(from, until, func(i int, lo, hi int64) error {
+		if err := o.writeChunk(ctx, io.Discard, i, 0, 0); err != nil {
+			return err
+		}
+		return o.writeChunk(ctx, w, i, lo, hi)
+	})
+}
+
+// eachChunk calls f for each chunk with bytes from from to before until, and with what is wanted of it, counted from its begin.
+func (o *Original) eachChunk(from, until int64, f func(i int, lo, hi int64) error) error {
 	i := sort.Search(len(o.chunks), func(i int) bool { return int64(o.chunks[i].Offset+o.chunks[i].Size) > from })
 	for ; i < len(o.chunks) && int64(o.chunks[i].Offset) < until; i++ {
 		c := o.chunks[i]
 		lo, hi := max(from-int64(c.Offset), 0), min(until-int64(c.Offset), int64(c.Size))
-		if err := o.writeChunk(ctx, w, i, lo, hi); err != nil {
+		if err := f(i, lo, hi); err != nil {
 			return err
 		}
 	}

@@ -74,7 +74,7 @@ func (s *site) original(c *gin.Context) {
 	if c.Request.Method == http.MethodHead {
 		return
 	}
-	s.stream(c, v.Rec, func(w io.Writer) error { return o.WriteRange(c.Request.Context(), w, from, until) })
+	s.stream(c, v.Rec, func(w io.Writer) error { return o.ShowRange(c.Request.Context(), w, from, until) })
 }
 
 // stream writes, and breaks the connection off if that fails: the reader must see that this was not all.
@@ -86,7 +86,7 @@ func (s *site) stream(c *gin.Context, rec string, write func(io.Writer) error) {
 	var wrong *archive.WrongBytes
 	switch {
 	case errors.As(err, &wrong):
-		s.Slog.ErrorContext(c.Request.Context(), "the vault holds bytes that are not what was sealed; they were not shown",
+		s.Slog.ErrorContext(c.Request.Context(), "the vault holds bytes that are not what was sealed; the connection was broken off",
 			slog.String("rec", rec), slog.Any("error", err))
 	case c.Request.Context().Err() == nil:
 		s.Slog.WarnContext(c.Request.Context(), "stream broken off", slog.String("rec", rec), slog.Any("error", err))

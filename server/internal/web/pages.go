@@ -86,7 +86,8 @@ func (s *site) recording(c *gin.Context) {
 		R       row
 		Custody []db.Custody
 		Media   string
-	}{Frame: s.frame(c, "recording"), R: v, Custody: custody, Media: baseType(v.MediaType)}
+		Lock    evidence.Lock
+	}{Frame: s.frame(c, "recording"), R: v, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
 	data.Title, data.Dark = v.Label(data.Frame), true
 	s.page(c, 200, "recording.html", data)
 }

@@ -27,6 +27,9 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, a := range []string{casework.ActExport, casework.ActQuarantine} {
 		used["act-"+a] = true
 	}
+	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
+		used["lock-"+string(l)] = true
+	}
 	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
 	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
