@@ -291,9 +291,6 @@ func keysOf[K comparable, V any](m map[K]V) func(func(K) bool) {
 }
 
 func TestKilledAtEachStep(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts many servers")
-	}
 	for _, step := range append(slices.Clone(archive.FolderSteps), ledger.Steps...) {
 		at := []int{1, 9, 22, 38} // objects: batches, chunks, manifests, leaves, receipts
 		if slices.Contains(ledger.Steps, step) {
@@ -313,11 +310,8 @@ func TestKilledAtEachStep(t *testing.T) {
 }
 
 func TestKilledAtAnyMoment(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts many servers")
-	}
 	seeds := 10
-	if os.Getenv("CAMSEAL_LONG") != "" {
+	if os.Getenv("CAMSEAL_TEST") == "long" {
 		seeds = 50
 	}
 	for seed := range seeds {

@@ -25,6 +25,7 @@ import (
 	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
+	"k8s.io/klog/v2"
 
 	"camseal/pkg/tlog"
 	"camseal/server/internal/archive"
@@ -134,6 +135,7 @@ func prepare(ctx context.Context, cfg Config) (*Ledger, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	klog.SetSlogLogger(cfg.Log) // what Tessera has to say goes where everything goes; klog knows one place a process
 	signer, err := note.NewSigner(cfg.SignerKey)
 	if err != nil {
 		return nil, err
