@@ -85,44 +85,71 @@ func waitFor(t *testing.T, p *process, limit time.Duration) {
 	}
 }
 
-// TestConnectionCut puts a proxy between agent and server that cuts every connection after some bytes, in the middle of chunks too.
-func TestConnectionCut(t *testing.T) {
-	s := newSystem(t)
-	cuts := atomic.Int64{}
+// proxy puts itself before the server; carry moves the bytes of one connection from the agent to the server.
+func proxy(t *testing.T, s *system, carry func(to io.Writer, from io.Reader)) {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { _ = l.Close() })
+	s.via = l.Addr().String()
 	go func() {
-		for limit := int64(20_000); ; limit = limit*5/4 + 3000 {
+		for {
 			in, err := l.Accept()
 			if err != nil {
 				return
 			}
-			cuts.Add(1)
-			go cutAfter(in, s.api, limit)
+			go func() {
+				defer in.Close()
+				out, err := net.Dial("tcp", s.api)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				go func() { _, _ = io.Copy(in, out) }() // ends when either side is cut
+				carry(out, in)
+			}()
 		}
 	}()
-	s.via = l.Addr().String()
+}
+
+// TestConnectionCut cuts every connection after some bytes, in the middle of chunks too.
+func TestConnectionCut(t *testing.T) {
+	s := newSystem(t)
+	cuts, limit := atomic.Int64{}, atomic.Int64{}
+	limit.Store(20_000)
+	proxy(t, s, func(to io.Writer, from io.Reader) {
+		cuts.Add(1)
+		n := limit.Load()
+		limit.Store(n*5/4 + 3000)
+		_, _ = io.CopyN(to, from, n) // and then the connection ends
+	})
 	s.film("a.mp4", 3_000_000)
-	agent := start(t, nil, "camseal-agent", s.importing()...)
-	waitFor(t, agent, 3*time.Minute)
+	waitFor(t, start(t, nil, "camseal-agent", s.importing()...), 3*time.Minute)
 	if cuts.Load() < 5 {
 		t.Errorf("only %d connections", cuts.Load())
 	}
 	s.allSound(map[string][]byte{"a.mp4": footage("a.mp4", 3_000_000)})
 }
 
-func cutAfter(in net.Conn, to string, limit int64) {
-	defer in.Close()
-	out, err := net.Dial("tcp", to)
-	if err != nil {
-		return
-	}
-	defer out.Close()
-	go func() { _, _ = io.Copy(in, out) }() // ends when either side is cut
-	_, _ = io.CopyN(out, in, limit)
+// TestSlowServer lets 16 KiB through every 20 ms.
+func TestSlowServer(t *testing.T) {
+	s := newSystem(t)
+	proxy(t, s, func(to io.Writer, from io.Reader) {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for range tick.C {
+			buf := make([]byte, 16<<10)
+			n, err := from.Read(buf)
+			if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
+				return
+			}
+		}
+	})
+	s.film("a.mp4", 2_000_000)
+	waitFor(t, start(t, nil, "camseal-agent", s.importing()...), time.Minute)
+	s.allSound(map[string][]byte{"a.mp4": footage("a.mp4", 2_000_000)})
 }
 
 // TestWrongServer: an agent that trusts another authority refuses the server, keeps everything, and says so.

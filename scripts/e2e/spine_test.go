@@ -9,8 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 const samples = "/usr/share/forensics-samples/original-files"
@@ -93,6 +97,7 @@ func checkProofs(t *testing.T, s *system, dir string) {
 		if filepath.Base(p) == "proof" {
 			leaf = filepath.Join(dir, "export/leaf.json")
 		}
+		byHand(t, strings.TrimSpace(string(vkey)), leaf, p)
 		spicy := s.path("asset.spicy")
 		for from, to := range map[string]string{leaf: s.path("asset"), p: spicy} {
 			b, err := os.ReadFile(from)
@@ -112,6 +117,59 @@ func checkProofs(t *testing.T, s *system, dir string) {
 		if code, _ := run(t, "spicy", "-verify", strings.TrimSpace(string(vkey)), s.path("asset")); code == 0 {
 			t.Error("spicy accepts any leaf")
 		}
+	}
+}
+
+// byHand checks a receipt with nothing but x/mod, as a second implementation would: C2SP tlog-proof, signed note, inclusion.
+func byHand(t *testing.T, vkey, leafFile, proofFile string) {
+	t.Helper()
+	leaf, err := os.ReadFile(leafFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := os.ReadFile(proofFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, checkpoint, _ := strings.Cut(string(proof), "\n\n")
+	lines := strings.Split(head, "\n")
+	if lines[0] != "c2sp.org/tlog-proof@v1" {
+		t.Fatalf("first line %q", lines[0])
+	}
+	var index int64
+	if _, err := fmt.Sscanf(lines[1], "index %d", &index); err != nil {
+		t.Fatal(err)
+	}
+	var hashes tlog.RecordProof
+	for _, l := range lines[2:] {
+		h, err := tlog.ParseHash(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes = append(hashes, h)
+	}
+	v, err := note.NewVerifier(vkey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := note.Open([]byte(checkpoint), note.VerifierList(v))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := strings.Split(signed.Text, "\n") // origin, size, root
+	size, err := strconv.ParseInt(body[1], 10, 64)
+	if err != nil || body[0] != v.Name() {
+		t.Fatalf("checkpoint %q: %v", signed.Text, err)
+	}
+	root, err := tlog.ParseHash(body[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tlog.CheckRecord(hashes, size, root, index, tlog.RecordHash(leaf)); err != nil {
+		t.Errorf("%s: %v", proofFile, err)
+	}
+	if tlog.CheckRecord(hashes, size, root, index, tlog.RecordHash([]byte("another leaf"))) == nil {
+		t.Errorf("%s proves any leaf", proofFile)
 	}
 }
 
