@@ -15,6 +15,7 @@ import (
 // place is a folder for one measurement, with the processes that were started there.
 type place struct {
 	dir, bin string
+	quote    time.Duration // how long the TPM takes for a quote; 0: as long as swtpm takes
 	procs    []*proc
 }
 
