@@ -198,9 +198,7 @@ func dbOptions(dir string) badger.Options {
 	o.Logger = nil
 	o.MetricsEnabled = false
 	o.Compression = options.None
-	o.MemTableSize = 2 << 20 // small, so that memory is as flat for many chunks as for few; a transaction may hold 300 KiB
-	o.ValueThreshold = 256 << 10
-	o.BaseTableSize = 256 << 10 // each table being written takes twice this from a pool that never shrinks
+	o.MemTableSize = 8 << 20
 	o.NumMemtables = 2
 	o.NumLevelZeroTables = 2
 	o.NumLevelZeroTablesStall = 6
