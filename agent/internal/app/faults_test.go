@@ -199,7 +199,7 @@ func (s *site) untilAlarm(texts ...string) string {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	guard := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	guard := time.AfterFunc(60*time.Second, func() { cmd.Process.Kill() })
 	defer guard.Stop()
 	var all bytes.Buffer
 	buf := make([]byte, 4096)

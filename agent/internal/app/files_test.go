@@ -88,7 +88,7 @@ func (s *site) runUntil(true func() bool) {
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
-	tick, guard := time.NewTicker(20*time.Millisecond), time.After(20*time.Second)
+	tick, guard := time.NewTicker(20*time.Millisecond), time.After(60*time.Second)
 	defer tick.Stop()
 	for done := false; !done; {
 		select {
@@ -97,6 +97,9 @@ func (s *site) runUntil(true func() bool) {
 			cmd.Process.Kill()
 			cmd.Wait()
 			s.t.Fatal(errs.String())
+		}
+		if _, err := os.Stat(filepath.Join(s.state, socketName)); err != nil {
+			continue // it is still starting, and does not hear a signal yet
 		}
 		s.server.With(func() { done = true() })
 	}
@@ -278,7 +281,7 @@ func TestWatch(t *testing.T) {
 		<-tick.C
 	}
 	f.Close()
-	guard := time.After(20 * time.Second)
+	guard := time.After(60 * time.Second)
 	for stored := false; !stored; {
 		select {
 		case <-tick.C:
