@@ -66,7 +66,7 @@ func TestServerDown(t *testing.T) {
 	s.film("a.mp4", 500_000)
 	s.server.kill()
 	mustRun(t, "camseal-agent", s.importing("--sealed-only")...)
-	agent := start(t, nil, "camseal-agent", s.importing()...)
+	agent := start(t, "camseal-agent", s.importing()...)
 	s.startServer()
 	waitFor(t, agent, time.Minute)
 	s.allSound(map[string][]byte{"a.mp4": footage("a.mp4", 500_000)})
@@ -126,7 +126,7 @@ func TestConnectionCut(t *testing.T) {
 		_, _ = io.CopyN(to, from, n) // and then the connection ends
 	})
 	s.film("a.mp4", 3_000_000)
-	waitFor(t, start(t, nil, "camseal-agent", s.importing()...), 3*time.Minute)
+	waitFor(t, start(t, "camseal-agent", s.importing()...), 3*time.Minute)
 	if cuts.Load() < 5 {
 		t.Errorf("only %d connections", cuts.Load())
 	}
@@ -148,7 +148,7 @@ func TestSlowServer(t *testing.T) {
 		}
 	})
 	s.film("a.mp4", 2_000_000)
-	waitFor(t, start(t, nil, "camseal-agent", s.importing()...), time.Minute)
+	waitFor(t, start(t, "camseal-agent", s.importing()...), time.Minute)
 	s.allSound(map[string][]byte{"a.mp4": footage("a.mp4", 2_000_000)})
 }
 
@@ -162,7 +162,7 @@ func TestWrongServer(t *testing.T) {
 			args[i] = other.path("server/ca.pem")
 		}
 	}
-	agent := start(t, nil, "camseal-agent", args...)
+	agent := start(t, "camseal-agent", args...)
 	untilStatus(t, agent, s.path("agent"), "certificate")
 	agent.kill()
 	if len(s.recordings()) != 0 {
@@ -199,7 +199,7 @@ func TestUnknownDevice(t *testing.T) {
 		}
 	}
 	mustRun(t, "camseal-agent", append([]string{"identity"}, args[1:len(s.agent(""))]...)...)
-	agent := start(t, nil, "camseal-agent", args...)
+	agent := start(t, "camseal-agent", args...)
 	untilStatus(t, agent, s.path("stranger"), "regist")
 	agent.kill()
 	if len(s.recordings()) != 0 {
@@ -227,7 +227,7 @@ func TestVaultFull(t *testing.T) {
 	small(t, dir, "6m")
 	s := newSystem(t, "--vault", filepath.Join(dir, "vault"))
 	s.film("a.mp4", 12_000_000)
-	agent := start(t, nil, "camseal-agent", s.importing()...)
+	agent := start(t, "camseal-agent", s.importing()...)
 	untilStatus(t, agent, s.path("agent"), "full")
 	mustRun(t, "mount", "-o", "remount,size=200m", dir)
 	waitFor(t, agent, 2*time.Minute)
@@ -247,7 +247,7 @@ func TestSpoolFull(t *testing.T) {
 		}
 	}
 	mustRun(t, "cp", "-a", s.path("agent"), filepath.Join(dir, "agent"))
-	agent := start(t, nil, "camseal-agent", args...)
+	agent := start(t, "camseal-agent", args...)
 	waitFor(t, agent, 3*time.Minute)
 	s.allSound(map[string][]byte{"a.mp4": footage("a.mp4", 120_000_000)})
 }

@@ -33,7 +33,7 @@ func TestAgentKilled(t *testing.T) {
 	s := newSystem(t)
 	files := crashFiles(s)
 	for i, at := range moments(1, seeds(), 700*time.Millisecond) {
-		p := start(t, nil, "camseal-agent", s.importing()...)
+		p := start(t, "camseal-agent", s.importing()...)
 		select {
 		case <-time.After(at + time.Duration(i)*10*time.Millisecond):
 			p.kill()
@@ -53,7 +53,7 @@ func TestAgentKilled(t *testing.T) {
 func TestServerKilled(t *testing.T) {
 	s := newSystem(t)
 	files := crashFiles(s)
-	agent := start(t, nil, "camseal-agent", s.importing()...)
+	agent := start(t, "camseal-agent", s.importing()...)
 	for _, at := range moments(2, seeds(), 900*time.Millisecond) {
 		select {
 		case <-time.After(at):
@@ -62,7 +62,7 @@ func TestServerKilled(t *testing.T) {
 			name := fmt.Sprintf("more%d.mp4", len(files))
 			s.film(name, 900_000)
 			files[name] = footage(name, 900_000)
-			agent = start(t, nil, "camseal-agent", s.importing()...)
+			agent = start(t, "camseal-agent", s.importing()...)
 			continue
 		}
 		s.startServer()

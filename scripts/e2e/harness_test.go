@@ -65,11 +65,10 @@ type process struct {
 	err  error
 }
 
-func start(t *testing.T, env []string, name string, args ...string) *process {
+func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program(name), args...), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
-	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -170,7 +169,7 @@ func startTPM(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(dir, "s")
-	start(t, nil, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+socket,
+	start(t, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+socket,
 		"--ctrl", "type=unixio,path="+filepath.Join(dir, "c"), "--flags", "not-need-init,startup-clear")
 	eventually(t, "swtpm", func() bool { _, err := os.Stat(socket); return err == nil })
 	return socket
@@ -180,7 +179,7 @@ func (s *system) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *system) startServer() {
 	s.t.Helper()
-	s.server = start(s.t, nil, "camseal-server", s.serverCommand("run", "--listen", s.api, "--web", s.web)...)
+	s.server = start(s.t, "camseal-server", s.serverCommand("run", "--listen", s.api, "--web", s.web)...)
 	server := s.server
 	eventually(s.t, "the server", func() bool {
 		select {
