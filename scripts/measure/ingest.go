@@ -44,13 +44,41 @@ func ingest(p *place, s3 bool) ([]row, error) {
 		target("ratio", fmt.Sprintf("%.2f (runs: %.2f)", ratio, ratios), "at least 1.0", ratio >= 1),
 		figure("what bounds it: processor time in the last run", "%s", last.bound()),
 	}
-	rows = append(rows, last.memoryRows("1 GiB")...)
-	p.quote = 200 * time.Millisecond
-	slow, err := p.camseal("slow", p.path("footage"), s3)
-	if err != nil {
+	return append(rows, last.memoryRows("1 GiB")...), nil
+}
+
+// slowChip measures whether a TPM as slow as real chips are holds ingest up: the same 4 GiB with a quote that takes 200 ms and
+// with swtpm's own, in turn. What it may cost is the wait for the last seal, once, and not by the byte.
+func slowChip(p *place) ([]row, error) {
+	const total = 4 << 30
+	if err := footage(p.path("footage"), files, total/files); err != nil {
 		return nil, err
 	}
-	return append(rows, figure("the same with a TPM that takes 200 ms a quote, one run", "%.0f MB/s", total/1e6/slow.wall.Seconds())), nil
+	var fast, slow, ratios, extra []float64
+	for i := range runs {
+		var took [2]time.Duration
+		for j, quote := range []time.Duration{0, 200 * time.Millisecond} {
+			p.quote = quote
+			name := fmt.Sprintf("run-%d-%d", i, j)
+			s, err := p.camseal(name, p.path("footage"), false)
+			if err != nil {
+				return nil, err
+			}
+			took[j] = s.wall
+			if err := os.RemoveAll(p.path(name)); err != nil {
+				return nil, err
+			}
+		}
+		a, b := total/1e6/took[0].Seconds(), total/1e6/took[1].Seconds()
+		fast, slow = append(fast, a), append(slow, b)
+		ratios, extra = append(ratios, b/a), append(extra, (took[1]-took[0]).Seconds())
+	}
+	return []row{
+		figure("sealed ingest of 4 GiB in 8 files into folder vault, swtpm", "%.0f MB/s (runs: %.0f)", median(fast), fast),
+		figure("the same with 200 ms a quote", "%.0f MB/s (runs: %.0f)", median(slow), slow),
+		figure("seconds more", "%.1f (runs: %.1f)", median(extra), extra),
+		target("ratio", fmt.Sprintf("%.2f (runs: %.2f)", median(ratios), ratios), "at least 0.95", median(ratios) >= 0.95),
+	}, nil
 }
 
 // memory takes in 1 GiB and 8 GiB and compares the peaks; and 1 GiB in as many chunks as 64 GiB have, since what grows, if anything does,

@@ -28,6 +28,7 @@ type bench struct {
 var benches = []bench{
 	{"ingest-s3", func(p *place) ([]row, error) { return ingest(p, true) }},
 	{"ingest-local", func(p *place) ([]row, error) { return ingest(p, false) }},
+	{"slow-tpm", slowChip},
 	{"verify", verifying},
 	{"memory", memory},
 }

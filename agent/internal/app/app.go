@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -25,9 +24,6 @@ const (
 	exitFault = 1 // something could not be taken in, was closed as faulty, or is not stored yet
 	exitUsage = 2
 )
-
-// memoryLimit makes the garbage collector work harder before the process grows beyond it.
-const memoryLimit = 96 << 20
 
 // Version is set by the linker.
 var Version = "0.1.0-dev"
@@ -61,7 +57,6 @@ type exited int
 
 // Main runs the program and returns its exit code.
 func Main(args []string, stdout, stderr io.Writer) (code int) {
-	debug.SetMemoryLimit(memoryLimit)
 	defer func() {
 		if r := recover(); r != nil {
 			e, ok := r.(exited)
@@ -74,6 +69,9 @@ func Main(args []string, stdout, stderr io.Writer) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once; what is durable stays so
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	holdMemory(background)
 	var c cli
 	parser, err := kong.New(&c, kong.Name("camseal-agent"), kong.Description("Takes footage in, seals it with this machine's TPM, and brings it to the server."),
 		kong.Configuration(configfile.YAML, "/etc/camseal/agent.yaml"), kong.UsageOnError(), kong.Writers(stdout, stderr),

@@ -198,7 +198,9 @@ func dbOptions(dir string) badger.Options {
 	o.Logger = nil
 	o.MetricsEnabled = false
 	o.Compression = options.None
-	o.MemTableSize = 8 << 20
+	o.MemTableSize = 2 << 20
+	o.BaseTableSize = 512 << 10
+	o.ValueThreshold = 192 << 10 // of what a transaction may hold: 15 % of MemTableSize
 	o.NumMemtables = 2
 	o.NumLevelZeroTables = 2
 	o.NumLevelZeroTablesStall = 6
@@ -206,7 +208,7 @@ func dbOptions(dir string) badger.Options {
 	o.NumGoroutines = 2
 	o.BlockCacheSize = 0 // nothing is compressed: blocks are read from the mapped file
 	o.IndexCacheSize = 4 << 20
-	o.ValueLogFileSize = 4 << 20 // values stay in the tree: the log only marks its end
+	o.ValueLogFileSize = 4 << 20 // nearly all values stay in the tree
 	o.CompactL0OnClose = false
 	return o
 }
