@@ -1,0 +1,16 @@
+package app
+
+import "testing"
+
+func TestBudgetFollowsWhatLives(t *testing.T) {
+	for _, c := range []struct{ live, want int64 }{
+		{0, 24 << 20},
+		{10 << 20, 24 << 20},
+		{16 << 20, 32 << 20},
+		{64 << 20, 104 << 20},
+	} {
+		if got := budget(c.live); got != c.want {
+			t.Errorf("%d MiB in use: %d MiB, want %d", c.live>>20, got>>20, c.want>>20)
+		}
+	}
+}
