@@ -70,7 +70,8 @@ func TestDamagedSpool(t *testing.T) {
 				damaged++
 			}
 		}
-		return damaged == 1 && len(s.server.Recordings) == 2
+		left, err := filepath.Glob(filepath.Join(s.state, "spool", "chunks", "*"))
+		return damaged == 1 && len(s.server.Recordings) == 2 && err == nil && len(left) == 0
 	})
 	s.empty()
 	aside, err := os.ReadDir(filepath.Join(s.state, "spool", "quarantine"))
