@@ -161,17 +161,19 @@ func TestReadmeNamesRealTests(t *testing.T) {
 			known[string(m[1])] = true
 		}
 	})
-	readme, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(readme, -1)
-	if len(names) < 20 {
-		t.Errorf("%d names of tests in the README", len(names))
-	}
-	for _, m := range names {
-		if !known[string(m[1])] {
-			t.Errorf("the README names %s, and there is no such test", m[1])
+	for _, file := range []string{"README.md", "deploy/handbook/threats.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(text, -1)
+		if len(names) < 20 {
+			t.Errorf("%d names of tests in %s", len(names), file)
+		}
+		for _, m := range names {
+			if !known[string(m[1])] {
+				t.Errorf("%s names %s, and there is no such test", file, m[1])
+			}
 		}
 	}
 }

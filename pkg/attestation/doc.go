@@ -2,9 +2,14 @@
 // needs no network, so it builds wherever a verifier runs.
 //
 // Two classes of key exist. Class tpm is a restricted ECDSA P-256 signing primary in the endorsement hierarchy of a
-// TPM 2.0; it signs only what the TPM made, and a seal is a TPM2_Quote whose extraData is the chain's head. Class
+// TPM 2.0; it signs only what the TPM made: a seal is a TPM2_Quote whose extraData is the chain's head, a count record a TPM2_NV_Certify of the
+// counter, and there is one TPM2_Certify, of the device's TLS key. The structures say which of the three they are, and each has qualifying data of its
+// own, so none can pass for another; no server's nonce is ever signed. Class
 // software is a key in a file; it signs SoftwareAttest(head), which does not begin with the TPM's magic number, so that
 // neither can pass for the other.
+//
+// Who a device is rests on its endorsement key, which its maker certified (EK, Roots), and on a challenge that only a TPM with both that key
+// and the attestation key can answer (package challenge).
 //
 // # Strictness
 //

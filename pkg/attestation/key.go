@@ -59,12 +59,25 @@ func ParseKey(class evidence.Class, public []byte) (*Key, error) {
 }
 
 func parseKey(class evidence.Class, public []byte) (*Key, error) {
+	key, attrs, err := parseSigningKey(public)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkAttributes(class, attrs); err != nil {
+		return nil, err
+	}
+	return newKey(class, append([]byte(nil), public...), key), nil
+}
+
+// parseSigningKey reads a TPMT_PUBLIC of an ECDSA P-256 key with SHA-256 and no authorisation policy. What its attributes must be is the
+// caller's matter.
+func parseSigningKey(public []byte) (key *ecdsa.PublicKey, attrs uint32, err error) {
 	r := &reader{b: public}
 	r.want16(algECC, errors.New("not an elliptic-curve key"))
 	r.want16(algSHA256, errors.New("its name is not made with SHA-256"))
-	attrs := r.u32()
+	attrs = r.u32()
 	if policy := r.sized(); r.err == nil && len(policy) != 0 {
-		return nil, errors.New("it has an authorisation policy")
+		return nil, 0, errors.New("it has an authorisation policy")
 	}
 	r.want16(algNull, errors.New("it has a symmetric algorithm"))
 	r.want16(algECDSA, errors.New("it does not sign with ECDSA"))
@@ -73,11 +86,13 @@ func parseKey(class evidence.Class, public []byte) (*Key, error) {
 	r.want16(algNull, errors.New("it has a key derivation function"))
 	x, y := r.sized(), r.sized()
 	if err := r.end(); err != nil {
-		return nil, fmt.Errorf("TPMT_PUBLIC: %w", err)
+		return nil, 0, fmt.Errorf("TPMT_PUBLIC: %w", err)
 	}
-	if err := checkAttributes(class, attrs); err != nil {
-		return nil, err
-	}
+	key, err = pointOf(x, y)
+	return key, attrs, err
+}
+
+func pointOf(x, y []byte) (*ecdsa.PublicKey, error) {
 	point := make([]byte, 1+2*scalarSize)
 	point[0] = 4
 	if !putCoordinate(point[1:1+scalarSize], x) || !putCoordinate(point[1+scalarSize:], y) {
@@ -87,7 +102,7 @@ func parseKey(class evidence.Class, public []byte) (*Key, error) {
 	if err != nil {
 		return nil, errors.New("its point is not on the curve")
 	}
-	return newKey(class, append([]byte(nil), public...), key), nil
+	return key, nil
 }
 
 // putCoordinate right-aligns c. Shorter ones are allowed when no leading zero is left, since some chips strip them and the

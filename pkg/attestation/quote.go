@@ -162,16 +162,38 @@ func (k *Key) checkQuote(s *evidence.Seal) (Quote, error) {
 
 type attest struct {
 	signer, extra, pcrDigest []byte // slices of the input
-	quote                    Quote  // without PCR values
+	quote                    Quote  // without PCR values; of other kinds of attestation the clock and the counts
 }
 
 // parseAttest reads the TPMS_ATTEST of a quote (TPM 2.0 Part 2, 10.12.12) over the SHA-256 bank's PCRs 0-7 and one more.
 func parseAttest(b []byte) (attest, error) {
 	r := &reader{b: b}
+	a, err := readAttestHead(r, tagQuote, "not a quote")
+	if err != nil {
+		return attest{}, err
+	}
+	selections := r.u32()
+	bank, size := r.u16(), r.u8()
+	mask := r.take(3)
+	a.pcrDigest = r.sized()
+	if r.err != nil {
+		return attest{}, r.err
+	}
+	if selections != 1 || bank != algSHA256 || size != 3 {
+		return attest{}, errors.New("it does not quote the SHA-256 bank alone")
+	}
+	if a.quote.ChainPCR, err = chainPCR(mask); err != nil {
+		return attest{}, err
+	}
+	return a, r.end()
+}
+
+// readAttestHead reads what every TPMS_ATTEST begins with: up to the firmware version. other is the error for another tag.
+func readAttestHead(r *reader, tag uint16, other string) (attest, error) {
 	if magic := r.u32(); r.err == nil && magic != magicGenerated {
 		return attest{}, errors.New("not made by a TPM")
 	}
-	r.want16(tagQuote, errors.New("not a quote"))
+	r.want16(tag, errors.New(other))
 	var a attest
 	a.signer = r.sized()
 	a.extra = r.sized()
@@ -181,24 +203,10 @@ func parseAttest(b []byte) (attest, error) {
 	safe := r.u8()
 	a.quote.Safe = safe == 1
 	a.quote.FirmwareVersion = r.u64()
-	selections := r.u32()
-	bank, size := r.u16(), r.u8()
-	mask := r.take(3)
-	a.pcrDigest = r.sized()
-	if r.err != nil {
-		return attest{}, r.err
+	if r.err == nil && safe > 1 {
+		r.err = errors.New("its safe flag is neither 0 nor 1")
 	}
-	switch {
-	case safe > 1:
-		return attest{}, errors.New("its safe flag is neither 0 nor 1")
-	case selections != 1 || bank != algSHA256 || size != 3:
-		return attest{}, errors.New("it does not quote the SHA-256 bank alone")
-	}
-	var err error
-	if a.quote.ChainPCR, err = chainPCR(mask); err != nil {
-		return attest{}, err
-	}
-	return a, r.end()
+	return a, r.err
 }
 
 // chainPCR returns which PCR a selection names besides 0-7.

@@ -3,6 +3,7 @@ package evidence
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"unicode/utf8"
 )
 
@@ -53,8 +54,9 @@ type ChainRef struct {
 // Boot is said at every start of the agent, and when the TPM is found in a state that the agent did not leave.
 type Boot struct {
 	ChainPCR     uint64       `json:"chain_pcr"`         // index of the PCR that takes the heads; 0 in class software
-	Counter      string       `json:"counter,omitempty"` // decimal
+	Counter      string       `json:"counter,omitempty"` // decimal: the value found
 	Intents      List[Digest] `json:"intents"`           // heads whose sealing was begun and not finished
+	Last         *uint64      `json:"last,omitempty"`    // the device's own last seq, when it goes on behind the server's head
 	PCRs         List[Digest] `json:"pcrs"`              // PCRs 0-7 and the chain PCR as found; empty in class software
 	ResetCount   uint64       `json:"reset_count"`
 	RestartCount uint64       `json:"restart_count"`
@@ -140,9 +142,9 @@ type Sequence struct {
 
 // Chunk is one piece of the exhibit. Offset and size are bytes.
 type Chunk struct {
-	Early    bool   `json:"early,omitempty"` // capture mode: its buffering began before open
 	Duration uint64 `json:"duration,omitempty"`
-	Hash     Digest `json:"hash"` // SHA-256 of its bytes
+	Early    bool   `json:"early,omitempty"` // capture mode: its buffering began before open
+	Hash     Digest `json:"hash"`            // SHA-256 of its bytes
 	Index    uint64 `json:"index"`
 	Keyframe bool   `json:"keyframe,omitempty"`
 	Offset   uint64 `json:"offset"`
@@ -326,8 +328,15 @@ func (e *Enrol) check() error {
 	return nil
 }
 
+func (b *Boot) check() error { return checkDecimal(b.Counter) }
+
 func (o *Open) check() error {
+	if err := checkDecimal(o.Counter); err != nil {
+		return err
+	}
 	switch {
+	case o.Mode == ModeImport && o.Counter != "":
+		return syntaxf("open: an import is counted by its intake")
 	case o.Mode != ModeCapture && o.Mode != ModeImport:
 		return syntaxf("open: unknown mode %q", o.Mode)
 	case o.Mode == ModeImport && o.ChunkSize == 0:
@@ -362,7 +371,26 @@ func (s *Signed) check() error {
 
 func (i *Intake) check() error {
 	if i.ClockOffset != nil {
-		return i.ClockOffset.check()
+		if err := i.ClockOffset.check(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return checkDecimal(i.Counter)
+}
+
+// ParseDecimal reads a TPM's 64-bit value: decimal, without sign and leading zeros.
+func ParseDecimal(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || strconv.FormatUint(n, 10) != s {
+		return 0, syntaxf("%q is no decimal number below 2^64", s)
+	}
+	return n, nil
+}
+
+func checkDecimal(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := ParseDecimal(s)
+	return err
 }

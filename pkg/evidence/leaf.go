@@ -1,5 +1,7 @@
 package evidence
 
+import "bytes"
+
 // Log leaves: canonical JSON that the server's transparency log takes in. They hold no personal data. SPEC.md section 6.
 
 // Lock says how a vault keeps objects from being changed.
@@ -91,20 +93,22 @@ func EncodeLeaf(l Leaf) ([]byte, error) {
 
 // ParseLeafUnverified reads a leaf's bytes. Only its inclusion proof says that it is in a log. Errors are *SyntaxError.
 func ParseLeafUnverified(line []byte) (Leaf, error) {
-	var first error
 	for _, l := range []Leaf{new(Seen), new(Stored), new(Custody), new(Revoke), new(Export)} {
-		err := Decode(line, l)
-		if err == nil && leafHead(l) == (leafHeader{l.leafType(), Version}) {
-			return l, nil
+		if !bytes.Contains(line, []byte(`"type":"`+l.leafType()+`"`)) { // in a string its quotes are escaped
+			continue
 		}
-		if err == nil {
-			err = syntaxf("leaf of type %q, version %d", leafHead(l).Type, leafHead(l).V)
+		if err := Decode(line, l); err != nil {
+			return nil, err
 		}
-		if first == nil || leafHead(l).Type == l.leafType() {
-			first = err
+		if h := leafHead(l); h != (leafHeader{l.leafType(), Version}) {
+			return nil, syntaxf("leaf of type %q, version %d", h.Type, h.V)
 		}
+		return l, nil
 	}
-	return nil, first
+	if err := checkSyntax(line); err != nil {
+		return nil, err
+	}
+	return nil, syntaxf("no leaf of a known type")
 }
 
 type leafHeader struct {

@@ -51,6 +51,7 @@ func samples() []evidence.Body {
 		&evidence.Close{Chunks: 1, Duration: 40000, Hash: hash, Size: 700, Why: evidence.WhyComplete},
 		&evidence.Unrecorded{Activity: "送达", By: "011314", Reason: "文字记录已足够"},
 		&evidence.Release{Erased: hash, Permit: hash},
+		&evidence.Boot{ChainPCR: 13, Counter: "12", Last: ptr(uint64(0)), PCRs: []evidence.Digest{hash, {}}, ResetCount: 4, Software: "camseal-agent 0.1"},
 	}
 }
 
@@ -170,6 +171,11 @@ func brokenLines(t *testing.T, withheld, seal []byte) []brokenLine {
 		{"mode", "statement", swap(open, `"mode":"import"`, `"mode":"copy"`), "unknown mode"},
 		{"chunk-size-zero", "statement", swap(open, `"chunk_size":4096`, `"chunk_size":0`), "chunk_size"},
 		{"name-raw-needless", "statement", strings.Replace(open, `,"officer"`, `,"name_raw":"YQ==","officer"`, 1), "one form"},
+		{"counter-leading-zero", "statement", swap(string(sampleOf(t, 1)), `"counter":"1`, `"counter":"01`), "decimal"},
+		{"counter-too-large", "statement", swap(string(sampleOf(t, 1)), `"counter":"1`, `"counter":"2`), "decimal"},
+		{"counter-signed", "statement", swap(string(sampleOf(t, 3)), `"counter":"1`, `"counter":"+1`), "decimal"},
+		{"counter-of-an-import", "statement", swap(open, `"chunk_size":4096`, `"chunk_size":4096,"counter":"7"`), "counted by its intake"},
+		{"last-null", "statement", swap(string(sampleOf(t, 17)), `"last":0`, `"last":null`), "bytes differ"},
 		{"sign", "statement", swap(string(sampleOf(t, 3)), `"sign":"-"`, `"sign":"~"`), "sign"},
 		{"sign-minus-zero", "statement", swap(string(sampleOf(t, 3)), `"value":1500`, `"value":0`), "sign"},
 		{"utf8-broken", "statement", strings.Replace(note, "两箱", "两\xe7\xae", 1), "UTF-8"},

@@ -1,7 +1,7 @@
 // Package tlog is what a client sees of a transparency log: checkpoints and receipts, read strictly and checked.
 //
-// Formats: C2SP signed-note (https://c2sp.org/signed-note), tlog-checkpoint (https://c2sp.org/tlog-checkpoint) and
-// tlog-proof (https://c2sp.org/tlog-proof); hashes as in RFC 6962 section 2.1. Everything here is read in one form
+// Formats: C2SP signed-note (https://c2sp.org/signed-note), tlog-checkpoint (https://c2sp.org/tlog-checkpoint),
+// tlog-cosignature (https://c2sp.org/tlog-cosignature) and tlog-proof (https://c2sp.org/tlog-proof); hashes as in RFC 6962 section 2.1. Everything here is read in one form
 // only: what is parsed and written again gives the same bytes. The package knows no network and keeps no state; all of
 // it is safe for concurrent use.
 package tlog
@@ -109,41 +109,13 @@ func ParseCheckpointTextUnverified(text string) (Checkpoint, error) {
 }
 
 // ParseCheckpointUnverified reads a signed checkpoint and says what it claims. No signature is checked; only
-// OpenCheckpoint does that. Errors wrap ErrFormat.
+// OpenCosigned does that. Errors wrap ErrFormat.
 func ParseCheckpointUnverified(signed []byte) (Checkpoint, error) {
 	n, err := parseNote(signed)
 	if err != nil {
 		return Checkpoint{}, err
 	}
 	return ParseCheckpointTextUnverified(n.Text)
-}
-
-// OpenCheckpoint checks that v's key, and no other, signed the checkpoint, and that it is of the log that v names.
-// Errors wrap ErrFormat, ErrUnknownKey, ErrSignature or ErrOrigin.
-func OpenCheckpoint(signed []byte, v note.Verifier) (Checkpoint, error) {
-	n, err := parseNote(signed)
-	if err != nil {
-		return Checkpoint{}, err
-	}
-	for _, s := range n.UnverifiedSigs {
-		if s.Name != v.Name() || s.Hash != v.KeyHash() {
-			return Checkpoint{}, fmt.Errorf("checkpoint: %w: %s %08x, known is %s %08x", ErrUnknownKey, s.Name, s.Hash, v.Name(), v.KeyHash())
-		}
-	}
-	if len(n.UnverifiedSigs) != 1 {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %w: %d signatures of one key", ErrFormat, len(n.UnverifiedSigs))
-	}
-	if _, err := note.Open(signed, note.VerifierList(v)); err != nil {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %w: %w", ErrSignature, err)
-	}
-	c, err := ParseCheckpointTextUnverified(n.Text)
-	if err != nil {
-		return Checkpoint{}, err
-	}
-	if c.Origin != v.Name() {
-		return Checkpoint{}, fmt.Errorf("checkpoint: %w: it says %q, the key is of %q", ErrOrigin, c.Origin, v.Name())
-	}
-	return c, nil
 }
 
 // parseNote reads a signed note without any key, so that all its signatures are "unverified", and writes it again.

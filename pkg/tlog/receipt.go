@@ -32,12 +32,23 @@ type Verified struct {
 	Root     tlog.Hash
 	Leaf     []byte
 	LeafHash tlog.Hash
+	Signed   []byte // the proof's signed checkpoint, with whatever cosignatures it has
 }
 
-// Verify checks the proof's form, v's signature on its checkpoint, the checkpoint's origin against v's name, and
-// that the leaf is in that tree. A signature line of any other key is refused, since nobody checks it.
+// Verify checks the proof's form, v's signature on its checkpoint, the checkpoint's origin against v's name, and that the leaf is
+// in that tree. Signature lines of other keys are allowed and not judged: Cosigner.Verify does that with what is Signed.
 // Errors wrap ErrFormat, ErrUnknownKey, ErrSignature, ErrOrigin or ErrInclusion.
 func (r Receipt) Verify(v note.Verifier) (Verified, error) {
+	return r.verify(func(signed []byte) (Checkpoint, error) { return OpenCosigned(signed, v) })
+}
+
+// VerifyStrict is Verify for where nothing may stand that nobody checks: a signature line that is neither v's nor of one of the
+// cosigners is refused (ErrUnknownKey), and so is a cosigner's that does not hold (ErrSignature).
+func (r Receipt) VerifyStrict(v note.Verifier, cosigners ...Cosigner) (Verified, error) {
+	return r.verify(func(signed []byte) (Checkpoint, error) { return OpenCheckpoint(signed, v, cosigners...) })
+}
+
+func (r Receipt) verify(open func(signed []byte) (Checkpoint, error)) (Verified, error) {
 	if len(r.Leaf) > MaxLeaf {
 		return Verified{}, fmt.Errorf("receipt: %w: leaf of %d bytes, at most %d are allowed", ErrFormat, len(r.Leaf), MaxLeaf)
 	}
@@ -45,7 +56,7 @@ func (r Receipt) Verify(v note.Verifier) (Verified, error) {
 	if err != nil {
 		return Verified{}, fmt.Errorf("receipt: %w", err)
 	}
-	c, err := OpenCheckpoint(p.Checkpoint, v)
+	c, err := open(p.Checkpoint)
 	if err != nil {
 		return Verified{}, fmt.Errorf("receipt: %w", err)
 	}
@@ -56,7 +67,7 @@ func (r Receipt) Verify(v note.Verifier) (Verified, error) {
 	if err := tlog.CheckRecord(p.Hashes, c.Size, c.Root, p.Index, h); err != nil {
 		return Verified{}, fmt.Errorf("receipt: %w: index %d of %d: %w", ErrInclusion, p.Index, c.Size, err)
 	}
-	return Verified{Origin: c.Origin, Index: p.Index, Size: c.Size, Root: c.Root, Leaf: r.Leaf, LeafHash: h}, nil
+	return Verified{Origin: c.Origin, Index: p.Index, Size: c.Size, Root: c.Root, Leaf: r.Leaf, LeafHash: h, Signed: p.Checkpoint}, nil
 }
 
 // Index is the place in the log that the receipt claims. Errors wrap ErrFormat.

@@ -166,7 +166,7 @@ func TestReceiptsRefused(t *testing.T) {
 		"the leaf's hash in the place of a leaf": {Receipt{nodeAsLeaf(l), FormatProof(0, l.prove(t, 4)[1:], signed)}, l.v, ErrInclusion},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := c.r.Verify(c.v); !errors.Is(err, c.want) {
+			if _, err := c.r.VerifyStrict(c.v); !errors.Is(err, c.want) {
 				t.Fatalf("got %v, want %v", err, c.want)
 			}
 		})

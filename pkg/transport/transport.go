@@ -1,11 +1,21 @@
 // Package transport is what agent and server say to each other: routes, messages and error codes.
 //
 // Everything goes over TLS 1.3 with client certificates. The server knows a device by its certificate's
-// SubjectPublicKeyInfo, which was registered; the agent knows the server by the certificate authority in its configuration.
+// SubjectPublicKeyInfo, which was enrolled, and demands the certificate that it issued itself, in its time; only the routes
+// of enrolment take any certificate over the key that is being enrolled. The agent knows the server by the certificate
+// authority in its configuration.
 //
+//	POST /v1/enrol                                 EnrolRequest with a one-time token; answer EnrolChallenge
+//	POST /v1/enrol/{id}                            EnrolAnswer; answer Enrolled. The same again gets the same device
+//	POST /v1/certificate                           answer Certificate: a new one over the same key
+//	GET  /v1/checkpoint                            the log's newest checkpoint that has the quorum of witnesses, else the
+//	                                               newest signed one, as it is: text/plain
 //	GET  /v1/head                                  Head: where the server stands with this device
 //	POST /v1/statements                            JSON lines: statements in order, each seal right after the statement it
-//	                                               covers, a seal last; answer Accepted
+//	                                               covers, the last one sealed. A count record stands after the seal that
+//	                                               covers its statement and ahead of the next statement, so that a batch
+//	                                               may begin with those of earlier statements (Owed names them); those
+//	                                               that the server has already are passed over. Answer Accepted
 //	PUT  /v1/recordings/{rec}/chunks/{index}       the chunk's bytes, with Content-Length; idempotent; 204
 //	POST /v1/recordings/{rec}/stored               asks for a stored receipt of the chunks so far; answer Stored,
 //	                                               or 409 chunks-missing with Wanted
@@ -35,6 +45,14 @@ const (
 type Head struct {
 	Seq  *uint64         `json:"seq"`
 	Head evidence.Digest `json:"head"`
+	N    *uint64         `json:"n"` // running number of the next statement of the device itself; null: not known
+
+	// Owed are the statements whose count records the server still waits for, by their seq, in order. The records begin the
+	// next batch.
+	Owed []uint64 `json:"owed"`
+
+	// Seen is the receipt of Head at Seq: a device that finds itself behind or on another branch believes no head without it.
+	Seen *Receipt `json:"seen,omitempty"`
 }
 
 // Wanted says that a chunk is missing and how to send it.
@@ -52,6 +70,10 @@ type Accepted struct {
 	Head   evidence.Digest `json:"head"`
 	Seen   Receipt         `json:"seen"`
 	Wanted []Wanted        `json:"wanted"`
+
+	// Owed is as in Head, after this batch. A batch that was known already, sent again with a count record more, is
+	// answered as before: the record is not taken in then, and stands in Owed.
+	Owed []uint64 `json:"owed"`
 }
 
 // Stored answers a request for a stored receipt.
@@ -73,22 +95,26 @@ type Code string
 
 // The codes. Final ones are not worth trying again with the same bytes.
 const (
-	CodeUnknownDevice Code = "unknown-device"    // 403: this client key is not registered
-	CodeRevoked       Code = "revoked"           // 403: this device is revoked
-	CodeBadRequest    Code = "bad-request"       // 400: not in the form of this package
-	CodeBadStatement  Code = "bad-statement"     // 422: a line is not canonical, or says what it must not
-	CodeChainBroken   Code = "chain-broken"      // 422: the chain does not go on from the server's head
-	CodeSealBroken    Code = "seal-broken"       // 422: a seal's signature, head or PCR does not hold
-	CodeFork          Code = "fork"              // 409: another statement is known under a number sent
-	CodeBehind        Code = "behind"            // 409: statements between the server's head and the batch are missing
-	CodeWrongBytes    Code = "wrong-bytes"       // 422: a chunk's bytes are not those that were sealed
-	CodeUnknownChunk  Code = "unknown-chunk"     // 404: no sealed statement speaks of this chunk yet
-	CodeUnknownRec    Code = "unknown-recording" // 404: no sealed statement speaks of this recording yet
-	CodeMissing       Code = "chunks-missing"    // 409: see Wanted
-	CodeTooLarge      Code = "too-large"         // 413
-	CodeVaultFull     Code = "vault-full"        // 507: nothing was lost; try again when there is room
-	CodeUnavailable   Code = "unavailable"       // 503: try again
-	CodeInternal      Code = "internal"          // 500: try again; the server's log says more
+	CodeUnknownDevice Code = "unknown-device"      // 403: this client key is not enrolled
+	CodeRevoked       Code = "revoked"             // 403: this device is revoked
+	CodeCertificate   Code = "certificate-expired" // 403: the device's certificate is over, or not this server's
+	CodeBadToken      Code = "bad-token"           // 403: no enrolment token, used, over its time, or for another kind of device
+	CodeBadChallenge  Code = "bad-challenge"       // 403: no such enrolment is under way, or the proof is wrong
+	CodeUnknownMaker  Code = "unknown-maker"       // 403: no known maker vouches for the device's TPM
+	CodeBadRequest    Code = "bad-request"         // 400: not in the form of this package
+	CodeBadStatement  Code = "bad-statement"       // 422: a line is not canonical, or says what it must not
+	CodeChainBroken   Code = "chain-broken"        // 422: the chain does not go on from the server's head
+	CodeSealBroken    Code = "seal-broken"         // 422: a seal's signature, head or PCR does not hold
+	CodeFork          Code = "fork"                // 409: another statement is known under a number sent
+	CodeBehind        Code = "behind"              // 409: statements between the server's head and the batch are missing
+	CodeWrongBytes    Code = "wrong-bytes"         // 422: a chunk's bytes are not those that were sealed
+	CodeUnknownChunk  Code = "unknown-chunk"       // 404: no sealed statement speaks of this chunk yet
+	CodeUnknownRec    Code = "unknown-recording"   // 404: no sealed statement speaks of this recording yet
+	CodeMissing       Code = "chunks-missing"      // 409: see Wanted
+	CodeTooLarge      Code = "too-large"           // 413
+	CodeVaultFull     Code = "vault-full"          // 507: nothing was lost; try again when there is room
+	CodeUnavailable   Code = "unavailable"         // 503: try again
+	CodeInternal      Code = "internal"            // 500: try again; the server's log says more
 )
 
 // Error is a refusal.
@@ -107,7 +133,8 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (%d): %s", e.Code, e.Sta
 // Final reports whether the same request must not be sent again as it is.
 func (e *Error) Final() bool {
 	switch e.Code {
-	case CodeUnknownDevice, CodeRevoked, CodeBadRequest, CodeBadStatement, CodeChainBroken, CodeSealBroken, CodeFork, CodeWrongBytes, CodeTooLarge:
+	case CodeUnknownDevice, CodeRevoked, CodeCertificate, CodeBadToken, CodeBadChallenge, CodeUnknownMaker, CodeBadRequest,
+		CodeBadStatement, CodeChainBroken, CodeSealBroken, CodeFork, CodeWrongBytes, CodeTooLarge:
 		return true
 	}
 	return false
@@ -127,11 +154,4 @@ func ReadError(resp *http.Response) *Error {
 	}
 	return &Error{Status: resp.StatusCode, Code: code, Message: "the server answered " + resp.Status,
 		Kept: "everything is kept by the agent", Do: "the agent tries again by itself"}
-}
-
-// Registration is what an administrator registers about a device (`camseal-agent identity` writes it).
-type Registration struct {
-	Class  evidence.Class `json:"class"`
-	AK     evidence.Bytes `json:"ak"`      // TPMT_PUBLIC
-	TLSKey evidence.Bytes `json:"tls_key"` // SubjectPublicKeyInfo
 }

@@ -25,8 +25,8 @@ type Options struct {
 // stands in the report. Memory does not grow with the original's size beyond 120 bytes a chunk.
 func Bundle(ctx context.Context, src Source, opts Options) (*Report, error) {
 	c := &check{ctx: ctx, src: src, opts: opts, files: map[string]int64{}, hashes: map[string]evidence.Digest{},
-		small: map[string][]byte{}, leaves: map[string]parsed{}, heads: map[uint64]evidence.Digest{}}
-	c.report = &Report{V: evidence.Version, Problems: []Problem{}, Receipts: []ReceiptFound{}, NotGiven: []Missing{}, NotProven: []Missing{}}
+		small: map[string][]byte{}, leaves: map[string]parsed{}, heads: map[uint64]evidence.Digest{}, device: DeviceFound{Boots: []BootFound{}}}
+	c.report = &Report{Findings: newFindings(), Receipts: []ReceiptFound{}, NotProven: []Missing{}}
 	c.run()
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -39,7 +39,12 @@ func Bundle(ctx context.Context, src Source, opts Options) (*Report, error) {
 
 // Unopened is the report about a bundle that OpenBundle could not open.
 func Unopened(path string, err error) *Report {
-	r := &Report{V: evidence.Version, Problems: []Problem{}, Receipts: []ReceiptFound{}, NotGiven: []Missing{}, NotProven: []Missing{}}
+	r := &Report{Findings: newFindings(), Receipts: []ReceiptFound{}, NotProven: []Missing{}}
+	r.unopened(path, err)
+	return r
+}
+
+func (r *Findings) unopened(path string, err error) {
 	p := Problem{Verdict: Unreadable, Code: CodeIO, Place: Place{File: path}, Detail: err.Error()}
 	var refused *RefusedError
 	if errors.As(err, &refused) {
@@ -47,7 +52,6 @@ func Unopened(path string, err error) *Report {
 	}
 	r.add(p)
 	r.finish()
-	return r
 }
 
 // check is one run over a bundle. Its steps add what they find to the report and go on as far as they can.
@@ -73,6 +77,15 @@ type check struct {
 	stored   *evidence.Stored           // the newest
 	storedAt int64                      // its index
 
+	clocks clocks
+	anchor *anchored // the newest ahead of open; nil: none
+	trees  []tree    // that checkpoints speak of
+	seen   []proven  // seen receipts that hold
+	stamps []stamp   // that hold, by authorities given
+	device DeviceFound
+
+	stampsFound int // that hold, by whomever
+
 	timed    bool    // whether duration was looked for
 	duration float64 // of the footage, seconds; 0: not known
 }
@@ -85,6 +98,8 @@ func (c *check) run() {
 	c.openReceipts()
 	if c.walkChain() {
 		c.checkReceipts()
+		c.checkEK()
+		c.checkTime()
 		c.checkDerived()
 		c.checkOriginal()
 	} else {
@@ -158,6 +173,10 @@ func limitOf(path string) (int64, bool) {
 			return tlog.MaxProof, true
 		}
 		return 0, false
+	}
+	if name, ok := strings.CutPrefix(path, DirTime); ok {
+		_, ext, ok := timeName(name)
+		return map[string]int64{"checkpoint": tlog.MaxCheckpoint, "tsr": limitSmall, "proof": tlog.MaxProof}[ext], ok
 	}
 	name, ok := strings.CutPrefix(path, DirOriginal)
 	return limitNone, ok && SafeName([]byte(name)) == name

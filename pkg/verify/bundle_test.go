@@ -17,13 +17,11 @@ func small(t testing.TB) *verifytest.Bundle {
 	return build(t, spec)
 }
 
+// emulated is a bundle with all there can be.
 func emulated(t testing.TB) *verifytest.Bundle {
 	t.Helper()
-	spec, err := verifytest.SmallSpec()
+	spec, err := verifytest.FullSpec()
 	if err != nil {
-		t.Fatal(err)
-	}
-	if spec.Sealer, err = verifytest.NewEmulated("small"); err != nil {
 		t.Fatal(err)
 	}
 	return build(t, spec)

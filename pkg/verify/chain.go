@@ -15,6 +15,8 @@ type State struct {
 	Head   evidence.Digest   `json:"head"` // after statement Seq-1
 	N      *uint64           `json:"n"`    // next running number among the device's own statements; null: not known
 	Last   *SealState        `json:"last"` // the newest seal; null before the first
+
+	Counter *CounterState `json:"counter,omitempty"` // left out: the device has no counter
 }
 
 // SealState is what the next seal is compared with.
@@ -33,6 +35,7 @@ type Sealed struct {
 	Head     evidence.Digest
 	Quote    attestation.Quote
 	Unproven *OrderUnproven // not nil: the seal holds, and this is not proven
+	Gaps     []CounterGap   // what the TPM's counter shows to be missing before statements that this seal covers
 }
 
 // OrderUnproven says that the TPM does not prove the order between two seals: the chain PCR has a value that no head of
@@ -60,6 +63,11 @@ type Chain struct {
 	bytes int   // of their lines
 	heads []evidence.Digest
 	boots []bootAt
+	gaps  []CounterGap
+
+	bundle   bool            // count records that are missing are the caller's to report
+	records  map[uint64]bool // in a bundle: statements of which there are count records
+	withheld bool            // in a bundle: lines without words and count record came since the last counted statement
 }
 
 type bootAt struct {
@@ -110,7 +118,7 @@ func (c *Chain) Head() evidence.Digest { return c.at.Head }
 // Unsealed returns how many statements have no seal yet.
 func (c *Chain) Unsealed() int { return c.count }
 
-// Statement takes in the next line, which must be a whole statement. Errors are *ChainBreak or *UnsupportedError.
+// Statement takes in the next line, which must be a whole statement. Errors are *ChainBreak.
 func (c *Chain) Statement(line []byte) (evidence.Line, error) { return c.line(line, false) }
 
 // Line takes in the next line of a bundle's chain.jsonl: a whole statement or a withheld one. Errors as Statement's.
@@ -139,6 +147,9 @@ func (c *Chain) line(raw []byte, withheld bool) (evidence.Line, error) {
 	}
 	c.at.Head = evidence.NextHead(l.Seq, l.Rec, c.at.Head, l.Digest)
 	c.heads = append(c.heads, c.at.Head)
+	if err := c.counted(l); err != nil {
+		return evidence.Line{}, err
+	}
 	c.at.Seq++
 	return l, nil
 }
@@ -176,7 +187,9 @@ func (c *Chain) ofDevice(l evidence.Line) error {
 			return c.chainBreak(l, ChainEnrol, "the key of this device", "another key or class")
 		}
 		if b.Counter != nil {
-			return &UnsupportedError{What: "a device with a TPM counter"}
+			if err := attestation.CheckCounterRef(b.Counter); err != nil || b.Class != evidence.ClassTPM {
+				return c.chainBreak(l, ChainEnrol, "a counter of its TPM", "another")
+			}
 		}
 	case *evidence.Boot:
 		if err := c.checkBoot(l, b); err != nil {

@@ -5,10 +5,9 @@ type Code string
 
 // Unreadable.
 const (
-	CodeNotABundle  Code = "not-a-bundle"
-	CodeIO          Code = "cannot-read"
-	CodeRefused     Code = "refused"
-	CodeUnsupported Code = "unsupported"
+	CodeNotABundle Code = "not-a-bundle"
+	CodeIO         Code = "cannot-read"
+	CodeRefused    Code = "refused"
 )
 
 // Broken.
@@ -34,6 +33,9 @@ const (
 	CodeWholeHash     Code = "original-hash"
 	CodeReceipt       Code = "receipt-broken"
 	CodeReceiptOrder  Code = "receipts-contradict"
+	CodeAnchor        Code = "anchor-broken"
+	CodeStamp         Code = "time-stamp-broken"
+	CodeEK            Code = "ek-broken"
 	CodeRevoked       Code = "device-revoked"
 	CodeCustodyLine   Code = "custody-broken"
 	CodeExport        Code = "export-broken"
@@ -45,6 +47,8 @@ const (
 // Incomplete.
 const (
 	CodeOrder          Code = "order-unproven"
+	CodeCounterGap     Code = "counter-gap"     // counter values that never arrived
+	CodeNoCount        Code = "no-count-record" // of a counted statement
 	CodeNoSeen         Code = "no-seen-receipt"
 	CodeNoStored       Code = "no-stored-receipt"
 	CodePartlyStored   Code = "partly-stored"
@@ -55,4 +59,17 @@ const (
 	CodeCustodyNoProof Code = "custody-unproven"
 	CodeCustodyGone    Code = "custody-missing"
 	CodeNoExport       Code = "no-export-receipt"
+)
+
+// Broken, in a log.
+const (
+	CodeNoLog      Code = "not-a-log" // unreadable
+	CodeCheckpoint Code = "checkpoint-broken"
+	CodeTile       Code = "tile-differs"
+	CodeEntries    Code = "entries-broken"
+	CodeRoot       Code = "root-differs"
+	CodeLeafForm   Code = "leaf-form"
+	CodeTwoHeads   Code = "two-heads"
+	CodeSeenBack   Code = "seen-goes-back"
+	CodeStoredBack Code = "stored-goes-back"
 )

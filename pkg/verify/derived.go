@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,7 @@ func (c *check) checkDerived() {
 	c.same(FileLogKey, LogKeyFile(c.enrol.HomeLog))
 	if len(c.enrol.EKCert) > 0 {
 		if c.has(FileEKCert) {
-			c.same(FileEKCert, c.enrol.EKCert)
+			c.same(FileEKCert, EKCertFile(c.enrol.EKCert))
 		} else {
 			c.broken(CodeMissingFile, Place{File: FileEKCert}, "", "")
 		}
@@ -99,7 +100,7 @@ func (c *check) export() (file, reason string) {
 		return FileExportLeaf, "it is no receipt of an export"
 	}
 	found := ReceiptFound{Type: e.Type, File: FileExportLeaf}
-	v, err := tlog.Receipt{Leaf: c.small[FileExportLeaf], Proof: c.small[FileExportProof]}.Verify(log)
+	v, err := tlog.Receipt{Leaf: c.small[FileExportLeaf], Proof: c.small[FileExportProof]}.VerifyStrict(log, c.clocks.all()...)
 	file = FileExportLeaf
 	switch {
 	case err != nil:
@@ -121,52 +122,68 @@ func (c *check) export() (file, reason string) {
 	return file, reason
 }
 
-// notGiven says which claims cannot be made because of what the verifier was given.
+// notGiven says which claims are not made because of what the verifier was given, or because what it was given does not reach.
 func (c *check) notGiven() []Missing {
 	t := c.opts.Trust
 	if t == nil {
 		return []Missing{NoTrust, NoWitnesses, NoEKRoots, NoTSARoots}
 	}
 	var out []Missing
-	if len(t.Witnesses) == 0 {
-		out = append(out, NoWitnesses)
-	} else {
-		out = append(out, WitnessesUnchecked)
-	}
-	for _, m := range []struct {
-		given   bool
-		yes, no Missing
-	}{{t.EKRoots > 0, EKUnchecked, NoEKRoots}, {t.TSARoots > 0, TSAUnchecked, NoTSARoots}, {t.PCRs, PCRsUnchecked, ""}} {
-		if m.given {
-			out = append(out, m.yes)
-		} else if m.no != "" {
-			out = append(out, m.no)
+	add := func(when bool, m Missing) {
+		if when {
+			out = append(out, m)
 		}
 	}
+	time := c.report.Time
+	add(len(t.Witnesses) == 0, NoWitnesses)
+	if len(t.Witnesses) > 0 && time != nil {
+		add(!c.witnessed(), NoQuorum)
+		add(c.anchor != nil && time.After == nil && !time.Contradict, NoAnchorQuorum)
+		add(c.anchor == nil, NoAnchor)
+	}
+	tpm := c.key == nil || c.key.Class() == evidence.ClassTPM
+	add(tpm && t.EKRoots.Len() == 0 && !c.device.Trial, NoEKRoots)
+	add(t.TSARoots.Len() == 0, NoTSARoots)
+	add(t.TSARoots.Len() > 0 && time != nil && time.Stamp == nil && !time.Contradict, NoStamp)
+	add(tpm && len(t.PCRs) > 0 && slices.ContainsFunc(c.device.Boots, func(b BootFound) bool { return b.Set == "" }), PCRsUnknown)
 	return out
 }
 
 // describe says what the bundle is about, as far as it could be read.
 func (c *check) describe() {
 	r := c.report
-	r.NotProven = []Missing{PictureTrue, TimeUnproven, LoneOperator, LastFromServer}
+	r.NotProven = []Missing{PictureTrue}
+	if r.Time == nil || r.Time.After == nil && r.Time.Before == nil {
+		r.NotProven = append(r.NotProven, TimeUnproven)
+	}
+	if !c.witnessed() {
+		r.NotProven = append(r.NotProven, LoneOperator)
+	}
+	r.NotProven = append(r.NotProven, LastFromServer)
 	if c.key != nil {
 		r.Seals.TPM = c.key.Class() == evidence.ClassTPM
 	}
 	if c.rec == nil || c.rec.Open == nil {
 		return
 	}
+	if c.walk != nil && !c.walk.failed {
+		r.Device = &c.device
+	}
+	if c.enrol.Counter == nil {
+		r.NotProven = append(r.NotProven, NoCounter)
+	}
+	if r.Seals.TPM && !c.device.Attested {
+		r.NotProven = append(r.NotProven, Unattested)
+	}
 	if c.rec.Open.Mode == evidence.ModeImport {
-		r.NotProven = append(r.NotProven, BeforeDocking)
+		r.NotProven = append(r.NotProven, FilmingTime, BeforeDocking)
 	} else {
 		r.NotProven = append(r.NotProven, RecorderInput)
 	}
 	a := &About{Rec: c.rec.Rec, Device: c.rec.Device, Class: c.key.Class(), Mode: c.rec.Open.Mode,
-		Grade: GradeOf(c.key.Class(), c.rec.Open.Mode), GradeNote: MakerUnknown, Name: shown(c.rec.Open.Source.Name),
+		Grade: GradeOf(c.key.Class(), c.rec.Open.Mode), Name: shown(c.rec.Open.Source.Name),
 		Original: OriginalPath(c.rec.Open), Size: c.rec.Size, Chunks: uint64(len(c.rec.Chunks)), OpenedAt: c.rec.OpenAt.At, Released: c.rec.Release != nil}
-	if a.Grade == SoftwareSealed {
-		a.GradeNote = SoftwareKey
-	}
+	a.GradeNote = c.gradeNote(a.Grade)
 	if c.rec.Close != nil {
 		a.Hash, a.ClosedAt, a.Why = &c.rec.Close.Hash, &c.rec.CloseAt.At, shown(c.rec.Close.Why)
 	}

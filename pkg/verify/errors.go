@@ -20,6 +20,7 @@ const (
 	ChainLong     ChainReason = "long"     // more statements or bytes without a seal than the format allows
 	ChainBoot     ChainReason = "boot"     // a boot statement does not fit the device's class
 	ChainUnsealed ChainReason = "unsealed" // the last statements have no seal
+	ChainCount    ChainReason = "count"    // a counter value that does not follow from those before
 	ChainPast     ChainReason = "past"     // no number follows: the chain is at its very end
 )
 
@@ -52,7 +53,7 @@ const (
 	SealEpoch     SealReason = "epoch"     // the TPM's counts changed and no boot says so, or they went back
 	SealClock     SealReason = "clock"     // the TPM's clock went back within an epoch
 	SealPCR       SealReason = "pcr"       // the chain's PCR has another index than the boot says
-	SealCount     SealReason = "count"     // a count record of a device without counter
+	SealCount     SealReason = "count"     // a count record that does not hold, or that nothing asks for
 	SealEmpty     SealReason = "empty"     // the seal covers no new statement
 )
 

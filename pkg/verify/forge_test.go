@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"encoding/binary"
 	"math/big"
+	"slices"
 	"testing"
 
 	"camseal/pkg/evidence"
@@ -47,7 +48,7 @@ func TestMalleability(t *testing.T) {
 	b := emulated(t)
 	files := verifytest.Clone(b.Files)
 	lines := bytes.SplitAfter(files[verify.FileSeals], []byte("\n"))
-	a, err := evidence.ParseSealUnverified(bytes.TrimSuffix(lines[1], []byte("\n")))
+	a, err := evidence.ParseSealUnverified(bytes.TrimSuffix(lines[3], []byte("\n")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func TestMalleability(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines[1] = append(again, '\n')
+	lines[3] = append(again, '\n')
 	files[verify.FileSeals] = bytes.Join(lines, nil)
 	wantVerdict(t, checkWith(t, files, b.Trust()), verify.Broken, verify.CodeWrongHash)
 	verifytest.Rebag(files, b.Rec)
@@ -87,16 +88,24 @@ func TestStretches(t *testing.T) {
 		}
 		return c.Files
 	}
-	// Statements 2 to 5 are the other recording's; seal 1 is up to 1, seal 2 up to 5.
-	cut := append(append([][]byte{}, chain[:2]...), chain[6:]...)
+	// Statements 2 to 6 are an anchor and the other recording's; seal 1 is up to 1, seal 2 up to 6. Where they are left out, so is the count
+	// record of 3.
+	whole := seals
+	seals = slices.DeleteFunc(slices.Clone(seals), func(l []byte) bool { return bytes.Contains(l, []byte(`"seq":3,`)) })
+	if len(seals) != len(whole)-1 {
+		t.Fatal("no count record of statement 3")
+	}
+	cut := append(append([][]byte{}, chain[:2]...), chain[7:]...)
 	r := checkWith(t, put(cut, seals), b.Trust())
 	wantVerdict(t, r, verify.Verified, "")
-	if r.Withheld.Skipped != 4 || r.Withheld.Before != 0 {
+	if r.Withheld.Skipped != 5 || r.Withheld.Before != 0 {
 		t.Errorf("withheld %+v", r.Withheld)
 	}
 	// Without the seal that the second stretch begins after, or with one line too few.
-	wantVerdict(t, checkWith(t, put(cut, append(append([][]byte{}, seals[:1]...), seals[2:]...)), b.Trust()), verify.Broken, verify.CodeChain)
-	wantVerdict(t, checkWith(t, put(append(append([][]byte{}, chain[:2]...), chain[7:]...), seals), b.Trust()), verify.Broken, verify.CodeChain)
+	wantVerdict(t, checkWith(t, put(cut, append(append([][]byte{}, seals[:3]...), seals[4:]...)), b.Trust()), verify.Broken, verify.CodeChain)
+	wantVerdict(t, checkWith(t, put(append(append([][]byte{}, chain[:2]...), chain[8:]...), seals), b.Trust()), verify.Broken, verify.CodeChain)
+	// With a count record of a statement that is not here.
+	wantVerdict(t, checkWith(t, put(cut, whole), b.Trust()), verify.Broken, verify.CodeSeal)
 	// A stretch without a receipt over what is needed in it.
 	files := put(cut, seals)
 	leaf, proof := verify.ReceiptPaths(0)

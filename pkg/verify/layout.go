@@ -21,12 +21,13 @@ const (
 	FileSeals       = "data/seals.jsonl"
 	FileCustody     = "data/custody.jsonl"
 	FileAK          = "data/device/ak.pem"
-	FileEKCert      = "data/device/ek.crt"
+	FileEKCert      = "data/device/ek.pem"
 	FileLogKey      = "data/trust/log.vkey"
 	FileSummary     = "data/recording.json"
 	FileReadme      = "data/README.txt"
 	DirOriginal     = "data/original/"
 	DirReceipts     = "data/receipts/"
+	DirTime         = "data/time/"
 )
 
 // OriginalPath is where a bundle holds the exhibit itself.
@@ -36,6 +37,13 @@ func OriginalPath(o *evidence.Open) string { return DirOriginal + SafeName(o.Sou
 func ReceiptPaths(index int64) (leaf, proof string) {
 	base := fmt.Sprintf("%s%012d", DirReceipts, index)
 	return base + ".leaf", base + ".proof"
+}
+
+// TimePaths says where a bundle holds a time stamp (RFC 3161) over the log's checkpoint of a size, and a proof that the newest seen leaf
+// is in that tree; the last may be left out where a receipt's own proof is by that very checkpoint.
+func TimePaths(size int64) (checkpoint, token, proof string) {
+	base := fmt.Sprintf("%s%012d", DirTime, size)
+	return base + ".checkpoint", base + ".tsr", base + ".proof"
 }
 
 // LogKeyFile is the content of FileLogKey: the verifier key and a line feed.

@@ -58,7 +58,7 @@ func (m *mutant) differs(b *verifytest.Bundle) bool {
 
 // found reports whether the bundle is refused and the place named: the file itself, the other half of a receipt, or a list
 // that does not fit the files.
-func (m *mutant) found(r *verify.Report) error {
+func (m *mutant) found(r, good *verify.Report) error {
 	if r.Exit != 2 && r.Exit != 3 && r.Exit != 4 {
 		return fmt.Errorf("%s (%s): verdict %s", m.what, m.mode, r.Verdict)
 	}
@@ -75,12 +75,35 @@ func (m *mutant) found(r *verify.Report) error {
 	if m.mode != asIs && r.About != nil && r.About.Class == evidence.ClassSoftware && strings.HasPrefix(m.what, "drop line") && m.names[0] == verify.FileSeals {
 		return nil // a later seal covers the same statements; only a TPM proves that there was another one
 	}
+	if m.mode != asIs && (strings.HasSuffix(m.names[0], ".proof") || strings.HasPrefix(m.names[0], verify.DirTime)) && claimsNoMore(r, good) {
+		return nil // a cosignature that is not there, or is a stranger's, or what nobody signed of a time stamp: nothing is claimed by it
+	}
+	if m.mode != asIs && strings.HasPrefix(m.what, "swap line") && m.names[0] == verify.FileSeals && r.Counter != nil && r.Counter.Missing == 0 && r.Counter.Records == good.Counter.Records {
+		return nil // a count record may come in after a later seal: both hold, and say the same
+	}
 	return fmt.Errorf("%s (%s): verdict %s, not named: %+v", m.what, m.mode, r.Verdict, r.Problems)
+}
+
+// claimsNoMore reports whether r claims no more about time and witnesses than good.
+func claimsNoMore(r, good *verify.Report) bool {
+	if r.Time == nil || len(r.Receipts) > len(good.Receipts) {
+		return false
+	}
+	for i, f := range r.Receipts {
+		if f.Witnesses > good.Receipts[i].Witnesses {
+			return false
+		}
+	}
+	after := r.Time.After == nil || r.Time.After.At <= good.Time.After.At
+	before := r.Time.Before == nil || r.Time.Before.At >= good.Time.Before.At
+	stamp := r.Time.Stamp == nil || r.Time.Stamp.At >= good.Time.Stamp.At
+	return after && before && stamp
 }
 
 // tryAll checks all mutants on as many goroutines as there are cores.
 func tryAll(t *testing.T, b *verifytest.Bundle, each func(yield func(*mutant) bool)) {
 	t.Helper()
+	good := checkWith(t, b.Files, b.Trust())
 	work := make(chan *mutant, 64)
 	var done sync.WaitGroup
 	var mu sync.Mutex
@@ -93,7 +116,7 @@ func tryAll(t *testing.T, b *verifytest.Bundle, each func(yield func(*mutant) bo
 				}
 				r, err := verify.Bundle(t.Context(), m.files, verify.Options{Trust: b.Trust()})
 				if err == nil {
-					err = m.found(r)
+					err = m.found(r, good)
 				}
 				mu.Lock()
 				if n++; err != nil {
@@ -134,14 +157,14 @@ func paths(m verify.Memory) []string {
 	return out
 }
 
-// everyByte changes one bit of each byte of each file.
-func everyByte(b *verifytest.Bundle, m mode) func(func(*mutant) bool) {
+// everyByte changes one bit of each byte of each file; of every so many of them if step is above 1.
+func everyByte(b *verifytest.Bundle, m mode, step int) func(func(*mutant) bool) {
 	return func(yield func(*mutant) bool) {
 		for _, p := range paths(b.Files) {
 			if m == unsaid && strings.HasPrefix(p, "export/") || m != asIs && !strings.Contains(p, "/") {
 				continue
 			}
-			for i := 0; i < len(b.Files[p]); i++ {
+			for i := 0; i < len(b.Files[p]); i += step {
 				files := shallow(b.Files)
 				files[p] = bytes.Clone(files[p])
 				files[p][i] ^= 1 << ((i + int(m)) % 7)
@@ -159,7 +182,11 @@ func TestEveryByte(t *testing.T) {
 			if os.Getenv("CAMSEAL_TEST") == "quick" && m != unsaid {
 				continue
 			}
-			t.Run(class+", "+m.String(), func(t *testing.T) { tryAll(t, b, everyByte(b, m)) })
+			step := 1
+			if class == "tpm" && m == asIs {
+				step = 5 // the lists of files find these, whatever they mean; the other class has every one
+			}
+			t.Run(class+", "+m.String(), func(t *testing.T) { tryAll(t, b, everyByte(b, m, step)) })
 		}
 	}
 }

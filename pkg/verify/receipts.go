@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
-	xtlog "golang.org/x/mod/sumdb/tlog"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
@@ -87,6 +86,7 @@ func (c *check) checkReceipts() {
 			c.checkReceipt(log, index, leaf, proof)
 		}
 	}
+	c.checkStamps(log)
 	c.oneLog()
 	c.checkSeen()
 	c.checkStored()
@@ -152,20 +152,15 @@ func (c *check) checkReceipt(log note.Verifier, index int64, leafFile, proofFile
 		fail(CodeLogRange, proofFile, fmt.Sprintf("a log of %d leaves", v.Size))
 		return
 	}
-	found.OK = true
-	c.report.Receipts = append(c.report.Receipts, found)
-	c.proofs = append(c.proofs, proven{v: v, leaf: leaf, file: leafFile})
-}
-
-// oneLog refuses receipts of which two show different logs of the same size.
-func (c *check) oneLog() {
-	roots := map[int64]xtlog.Hash{}
-	for _, p := range c.proofs {
-		if root, ok := roots[p.v.Size]; ok && root != p.v.Root {
-			c.broken(CodeReceiptOrder, Place{File: p.file}, strconv.FormatInt(p.v.Index, 10), fmt.Sprintf("two roots of one log with %d leaves", p.v.Size))
-		}
-		roots[p.v.Size] = p.v.Root
+	if err := c.checkCosigners(v.Signed); err != nil {
+		fail(CodeReceipt, proofFile, err.Error())
+		return
 	}
+	found.OK = true
+	found.Witnesses = c.cosigned(v.Signed)
+	c.report.Receipts = append(c.report.Receipts, found)
+	c.trees = append(c.trees, tree{size: v.Size, root: v.Root, file: leafFile, value: strconv.FormatInt(index, 10)})
+	c.proofs = append(c.proofs, proven{v: v, leaf: leaf, file: leafFile})
 }
 
 func (c *check) receiptBroken(p proven, err error) {
@@ -189,6 +184,7 @@ func (c *check) checkSeen() {
 				c.receiptBroken(p, errors.New("it speaks of another device"))
 			} else if revoked < 0 {
 				revoked = p.v.Index
+				c.device.Revoked, c.device.SuspectSince = &p.v.Index, leaf.SuspectSince
 			}
 			continue
 		case *evidence.Export:
@@ -207,6 +203,7 @@ func (c *check) checkSeen() {
 			continue
 		}
 		last, lastIndex = s, p.v.Index
+		c.seen = append(c.seen, p)
 		if revoked >= 0 {
 			continue
 		}
@@ -287,8 +284,9 @@ func (c *check) checkCustody() {
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		var event evidence.CustodyEvent
 		if err == nil {
-			err = c.custodyEvent(line)
+			err = c.custodyEvent(line, &event)
 		}
 		at := Place{File: FileCustody, Line: in.no}
 		if err != nil {
@@ -307,6 +305,7 @@ func (c *check) checkCustody() {
 		default:
 			last = p.v.Index
 			c.report.Custody++
+			c.attested(&event)
 		}
 		seen[d] = true
 	}
@@ -317,9 +316,8 @@ func (c *check) checkCustody() {
 	}
 }
 
-func (c *check) custodyEvent(line []byte) error {
-	var e evidence.CustodyEvent
-	if err := evidence.Decode(line, &e); err != nil {
+func (c *check) custodyEvent(line []byte, e *evidence.CustodyEvent) error {
+	if err := evidence.Decode(line, e); err != nil {
 		return err
 	}
 	switch {

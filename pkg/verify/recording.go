@@ -46,6 +46,7 @@ type ChunkAt struct {
 	Offset uint64
 	Size   uint64
 	Seq    uint64
+	Early  bool // capture mode: its buffering began before open
 }
 
 // maxSaid bounds how many headers and notes a recording remembers for corrections.
@@ -165,7 +166,7 @@ func (r *Recording) chunk(b *evidence.Chunk, at Said) string {
 			return "an imported chunk has no time"
 		}
 	}
-	r.Chunks = append(r.Chunks, ChunkAt{Digest: at.Digest, Hash: b.Hash, Offset: b.Offset, Size: b.Size, Seq: at.Seq})
+	r.Chunks = append(r.Chunks, ChunkAt{Digest: at.Digest, Hash: b.Hash, Offset: b.Offset, Size: b.Size, Seq: at.Seq, Early: b.Early})
 	r.Size += b.Size
 	return ""
 }

@@ -50,6 +50,8 @@ type Place struct {
 	Line    int                   `json:"line,omitempty"` // from 1
 	Seq     *uint64               `json:"seq,omitempty"`
 	Rec     *evidence.RecordingID `json:"recording,omitempty"`
+	Device  *evidence.DeviceID    `json:"device,omitempty"`
+	Index   *int64                `json:"index,omitempty"` // of a log leaf
 	Chunk   *uint64               `json:"chunk,omitempty"` // from 0
 	From    uint64                `json:"from_byte,omitempty"`
 	Until   uint64                `json:"until_byte,omitempty"` // exclusive
@@ -62,19 +64,31 @@ type Seconds struct {
 	Until float64 `json:"until"`
 }
 
+// Findings are what every check ends with.
+type Findings struct {
+	V        int       `json:"v"`
+	Verdict  Verdict   `json:"verdict"`
+	Exit     int       `json:"exit"`
+	First    *Problem  `json:"first"` // the first thing wrong; null when verified or self-vouched
+	Problems []Problem `json:"problems"`
+	Further  int       `json:"further_problems"` // not listed, there were too many
+	NotGiven []Missing `json:"not_given"`        // by whoever checks; the claims that need it are not made
+	Log      string    `json:"log"`              // verifier key of the log
+	Proven   bool      `json:"log_trusted"`      // whether that key was given from outside
+}
+
+func newFindings() Findings {
+	return Findings{V: evidence.Version, Problems: []Problem{}, NotGiven: []Missing{}}
+}
+
 // Report is the whole result of checking a bundle.
 type Report struct {
-	V         int            `json:"v"`
-	Verdict   Verdict        `json:"verdict"`
-	Exit      int            `json:"exit"`
-	First     *Problem       `json:"first"` // the first thing wrong; null when verified or self-vouched
-	Problems  []Problem      `json:"problems"`
-	Further   int            `json:"further_problems"` // not listed, there were too many
-	NotGiven  []Missing      `json:"not_given"`        // by whoever checks; the claims that need it are not made
-	Log       string         `json:"log"`              // verifier key of the log whose receipts are in the bundle
-	Proven    bool           `json:"log_trusted"`      // whether that key was given from outside
-	About     *About         `json:"recording"`        // null if the chain could not be read
+	Findings
+	About     *About         `json:"recording"` // null if the chain could not be read
 	Seals     SealsFound     `json:"seals"`
+	Counter   *CounterFound  `json:"counter"` // null: the device has no counter that its TPM certifies
+	Time      *TimeFound     `json:"time"`    // null if the chain could not be read
+	Device    *DeviceFound   `json:"device"`  // likewise
 	Receipts  []ReceiptFound `json:"receipts"`
 	Withheld  Withheld       `json:"withheld"`
 	Custody   int            `json:"custody_events"` // that are logged
@@ -119,13 +133,24 @@ type SealsFound struct {
 	TPM      bool `json:"tpm"`
 }
 
+// CounterFound says what the TPM's counter says.
+type CounterFound struct {
+	Index   uint64       `json:"index"`   // NV handle
+	Value   *uint64      `json:"value"`   // the last one; null: none is known
+	Records int          `json:"records"` // count records that hold
+	Missing int          `json:"missing"` // counted statements without one
+	Gaps    []CounterGap `json:"gaps"`    // values that never arrived
+}
+
 // ReceiptFound is the result for one receipt.
 type ReceiptFound struct {
-	Index  int64  `json:"index"`
-	Type   string `json:"type"`
-	File   string `json:"file"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail,omitempty"`
+	Index int64  `json:"index"`
+	Type  string `json:"type"`
+	File  string `json:"file"`
+	OK    bool   `json:"ok"`
+
+	Witnesses int    `json:"witnesses"` // of those given, that signed the checkpoint
+	Detail    string `json:"detail,omitempty"`
 }
 
 // Withheld counts statements about other recordings, of which only digests are in the bundle.
@@ -162,22 +187,29 @@ type Missing string
 
 // What can be missing.
 const (
-	NoTrust            Missing = "no-trust"            // no trust folder
-	NoWitnesses        Missing = "no-witnesses"        // no witnesses' keys
-	WitnessesUnchecked Missing = "witnesses-unchecked" // given, but this version does not check them
-	NoEKRoots          Missing = "no-ek-roots"         // no TPM makers' certificates
-	EKUnchecked        Missing = "ek-unchecked"        // given, but this version does not check them
-	NoTSARoots         Missing = "no-tsa-roots"        // no time stamping authorities
-	TSAUnchecked       Missing = "tsa-unchecked"       // given, but this version does not check them
-	PCRsUnchecked      Missing = "pcrs-unchecked"      // given, but this version does not check them
-	MakerUnknown       Missing = "tpm-maker-unknown"
-	SoftwareKey        Missing = "software-key"
-	TimeUnproven       Missing = "time-unproven" // of filming
-	BeforeDocking      Missing = "before-docking"
-	RecorderInput      Missing = "recorder-input"
-	PictureTrue        Missing = "picture-true"
-	LoneOperator       Missing = "lone-operator"
-	LastFromServer     Missing = "last-from-server" // that nothing follows is the server's word
+	NoTrust        Missing = "no-trust"         // no trust folder
+	NoLogTrust     Missing = "no-log-trust"     // likewise, for a log
+	NoWitnesses    Missing = "no-witnesses"     // no witnesses' keys
+	NoQuorum       Missing = "no-quorum"        // given, but too few of them signed the receipts
+	NoLogQuorum    Missing = "no-log-quorum"    // likewise, the log's checkpoint
+	NoAnchorQuorum Missing = "no-anchor-quorum" // likewise, the anchor ahead of the recording
+	NoAnchor       Missing = "no-anchor"        // ahead of the recording
+	NoEKRoots      Missing = "no-ek-roots"      // no TPM makers' certificates
+	NoTSARoots     Missing = "no-tsa-roots"     // no time stamping authorities, and there is a time stamp
+	NoStamp        Missing = "no-time-stamp"    // authorities were given, and there is none by them over the recording
+	PCRsUnknown    Missing = "pcrs-unknown"     // the reference values given are not the device's
+	MakerUnknown   Missing = "tpm-maker-unknown"
+	TrialTPM       Missing = "emulated-tpm"
+	SoftwareKey    Missing = "software-key"
+	Unattested     Missing = "ak-ek-unattested" // nothing says that AK and EK are in one TPM
+	NoCounter      Missing = "no-counter"       // nothing shows that no recording is missing
+	TimeUnproven   Missing = "time-unproven"
+	FilmingTime    Missing = "filming-time"
+	BeforeDocking  Missing = "before-docking"
+	RecorderInput  Missing = "recorder-input"
+	PictureTrue    Missing = "picture-true"
+	LoneOperator   Missing = "lone-operator"
+	LastFromServer Missing = "last-from-server" // that nothing follows is the server's word
 )
 
 const (
@@ -185,7 +217,7 @@ const (
 	maxReceipts = 1 << 16
 )
 
-func (r *Report) add(p Problem) {
+func (r *Findings) add(p Problem) {
 	p.Detail = shown(p.Detail)
 	n := 0
 	for i := range r.Problems {
@@ -201,7 +233,7 @@ func (r *Report) add(p Problem) {
 }
 
 // finish puts the problems in order and draws the verdict.
-func (r *Report) finish() {
+func (r *Findings) finish() {
 	slices.SortStableFunc(r.Problems, func(a, b Problem) int {
 		if c := cmp.Compare(a.Verdict.Exit(), b.Verdict.Exit()); c != 0 {
 			return c

@@ -23,7 +23,7 @@ func (c *Chain) Seal(seal evidence.Seal) (Sealed, error) {
 	if err != nil {
 		return Sealed{}, c.sealBreak(seal, SealSignature, "the device's signature over the head", "none that holds", err)
 	}
-	out := Sealed{Upto: seal.Upto, Head: seal.Head, Quote: quote}
+	out := Sealed{Upto: seal.Upto, Head: seal.Head, Quote: quote, Gaps: c.takeGaps()}
 	if c.key.Class() == evidence.ClassTPM {
 		proven, err := c.order(seal, quote)
 		if err != nil {
@@ -40,11 +40,6 @@ func (c *Chain) Seal(seal evidence.Seal) (Sealed, error) {
 	c.done = c.at
 	c.count, c.bytes, c.heads, c.boots = 0, 0, c.heads[:0], c.boots[:0]
 	return out, nil
-}
-
-// Count takes in a count record. Devices without a counter have none; those with one are not supported yet.
-func (c *Chain) Count(r evidence.Count) error {
-	return &SealBreak{Device: c.key.Name(), Upto: r.Seq, Reason: SealCount, Want: "no count record, the device has no counter", Got: "one"}
 }
 
 func (c *Chain) covers(seal evidence.Seal) error {

@@ -111,20 +111,23 @@ Without it the bundle can only be checked against itself, which shows damage but
 Without camseal-verify you can still check a good part with common tools:
   sha256sum -c manifest-sha256.txt          every file is as listed
   tpm2_checkquote -u data/device/ak.pem …   a seal (attest, sig, head of a line of data/seals.jsonl)
+  openssl verify -CAfile … data/device/ek.pem                            whose TPM it is, if that file is there
+  openssl ts -verify -data X.checkpoint -in X.tsr -CAfile …              a time stamp in data/time/, if there is one
 
 What the files are:
   data/original/        the recording itself, bit by bit as found
   data/chain.jsonl      what the device said, one statement a line; other recordings' statements as digests only
-  data/seals.jsonl      the signatures of the device's security chip (TPM) over that chain
+  data/seals.jsonl      the signatures of the device's security chip (TPM) over that chain, and over its counter of recordings
   data/receipts/        what the server's public log received, with proofs
   data/custody.jsonl    who did what with the recording
-  data/device/          the device's public key
+  data/device/          the device's public key, and its TPM maker's certificate
+  data/time/            time stamps of outside authorities, if there are any
   data/trust/           the log's key, for comparison only: it proves nothing by itself
   export/               the log's receipt of this bundle as a whole
 The format is described, byte by byte, in SPEC.md of Camseal.
 
 Not proven by this bundle: that the picture is true; what happened before the recording was taken in; the time of
-filming, unless it was sealed while it was made.
+filming, unless it was sealed while it was made and witnesses or time stamps say when.
 
 `
 
@@ -147,17 +150,20 @@ const readmeChinese = `CAMSEAL 证据包
 没有 camseal-verify 时，也可用常见工具检查大部分内容：
   sha256sum -c manifest-sha256.txt          每个文件与清单一致
   tpm2_checkquote -u data/device/ak.pem …   签封（data/seals.jsonl 每行的 attest、sig、head）
+  openssl verify -CAfile … data/device/ek.pem                            TPM 的厂商（如有该文件）
+  openssl ts -verify -data X.checkpoint -in X.tsr -CAfile …              data/time/ 中的时间戳（如有）
 
 文件说明：
   data/original/        音像记录原件
   data/chain.jsonl      设备的逐条陈述（哈希链）；其他音像记录的陈述未提供，仅有摘要
-  data/seals.jsonl      设备安全芯片（TPM）对哈希链的电子签封
+  data/seals.jsonl      设备安全芯片（TPM）对哈希链及其记录计数器的电子签封
   data/receipts/        服务器公开日志的存证回执及其证明
   data/custody.jsonl    保管流转记录
-  data/device/          设备公钥
+  data/device/          设备公钥及其 TPM 厂商证书
+  data/time/            外部机构的时间戳（如有）
   data/trust/           日志公钥，仅供比对，本身不证明任何事
   export/               日志对整个证据包的回执
 格式的逐字节说明见 Camseal 的 SPEC.md。
 
-本证据包不证明：画面内容真实；采集之前发生的事；拍摄时间（录制时签封的除外）。
+本证据包不证明：画面内容真实；采集之前发生的事；拍摄时间（录制时签封且有见证方或时间戳证明的除外）。
 `

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"camseal/pkg/attestation"
 	"camseal/pkg/attestation/device"
 	"camseal/pkg/attestation/device/swtpmtest"
 	"camseal/pkg/evidence"
@@ -18,7 +19,8 @@ import (
 
 // TestRealTPM builds a bundle with a software TPM that is power-cycled in between, and lets tpm2-tools check its seals.
 func TestRealTPM(t *testing.T) {
-	tpm := swtpmtest.Start(t)
+	maker := swtpmtest.NewMaker(t)
+	tpm := maker.Start(t)
 	config := device.Config{Path: tpm.Path(), State: t.TempDir()}
 	if _, err := device.Provision(t.Context(), config); err != nil {
 		t.Fatal(err)
@@ -32,8 +34,18 @@ func TestRealTPM(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec.Sealer = open
+	spec.EK = func() (public, cert []byte, err error) { return open.(device.Identity).Endorsement(t.Context()) }
 	b := build(t, spec)
-	wantVerdict(t, checkWith(t, b.Files, b.Trust()), verify.Verified, "")
+	trust := b.Trust()
+	if trust.EKRootsTrial, err = attestation.NewRoots(maker.Root(t), maker.Intermediate(t)); err != nil {
+		t.Fatal(err)
+	}
+	r := checkWith(t, b.Files, trust)
+	wantVerdict(t, r, verify.Verified, "")
+	if !r.Device.Trial || r.Device.Maker == "" || r.About.GradeNote != verify.TrialTPM || !r.Device.Attested {
+		t.Errorf("device %+v", r.Device)
+	}
+	checkEKChain(t, maker, b.Files)
 
 	if err := open.Close(); err != nil {
 		t.Fatal(err)
@@ -54,14 +66,33 @@ func TestRealTPM(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r := checkWith(t, b.Files, b.Trust())
+	r = checkWith(t, b.Files, b.Trust())
 	wantVerdict(t, r, verify.Verified, "")
 	if r.Seals.Epochs != 2 || r.Seals.Unproven != 0 {
 		t.Errorf("seals %+v", r.Seals)
 	}
+	if c := r.Counter; c == nil || c.Value == nil || c.Missing != 0 || len(c.Gaps) != 0 || c.Records != 7 {
+		t.Errorf("counter %+v", c) // enrol, two boots and four intakes
+	}
 	checkQuotes(t, b.Files)
 	if err := open.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// checkEKChain lets openssl verify the EK certificate in the bundle.
+func checkEKChain(t *testing.T, maker *swtpmtest.Maker, files verify.Memory) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, b := range map[string][]byte{"root.pem": maker.Root(t), "inter.pem": maker.Intermediate(t), "ek.pem": files[verify.FileEKCert]} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("openssl", "verify", "-ignore_critical", "-CAfile", "root.pem", "-untrusted", "inter.pem", "ek.pem")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("openssl verify: %v: %s", err, out)
 	}
 }
 
@@ -81,6 +112,9 @@ func checkQuotes(t *testing.T, files verify.Memory) {
 		a, err := evidence.ParseSealUnverified(line)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if a.Seal == nil {
+			continue // tpm2_checkquote knows quotes only
 		}
 		cmd := exec.Command("tpm2_checkquote", "-u", ak, "-m", put("attest", a.Seal.Attest), "-s", put("sig", a.Seal.Sig), "-q", a.Seal.Head.String())
 		if out, err := cmd.CombinedOutput(); err != nil {

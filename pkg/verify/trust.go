@@ -10,31 +10,41 @@ import (
 	"os"
 	"path/filepath"
 
+	"camseal/pkg/attestation"
+	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
 )
 
-// Trust is what a verifier was given from elsewhere than the bundle.
+// Trust is what a verifier was given from elsewhere than the bundle. SPEC.md section 10.
 type Trust struct {
 	V         int          `json:"v"`
 	Logs      []TrustedLog `json:"logs"`
-	Witnesses []string     `json:"witnesses"` // verifier keys
-	Quorum    int          `json:"quorum"`    // how many of them must have signed
+	Witnesses []tlog.Key   `json:"witnesses"`
+	Quorum    int          `json:"quorum"` // how many of them must have signed; 0: one is enough
 
-	EKRoots  int  `json:"-"` // certificates of TPM makers in ek-roots/
-	TSARoots int  `json:"-"` // certificates of time stamping authorities in tsa-roots/
-	PCRs     bool `json:"-"` // whether there are reference values in pcrs.json
+	EKRoots      *attestation.Roots `json:"-"` // of TPM makers
+	EKRootsTrial *attestation.Roots `json:"-"` // of emulators
+	TSARoots     *TSARoots          `json:"-"` // of time stamping authorities
+	PCRs         []PCRSet           `json:"-"` // reference values
 }
 
 // TrustedLog is a log's key, and for which tree sizes it counts.
 type TrustedLog struct {
-	Key  tlog.Key `json:"key"`
-	From int64    `json:"from"`
-	To   *int64   `json:"to"` // null: without end
+	Key   tlog.Key `json:"key"`
+	From  int64    `json:"from"`
+	To    *int64   `json:"to"`              // null: without end
+	Clock tlog.Key `json:"clock,omitempty"` // by which the log's keeper dates checkpoints
+}
+
+// PCRSet are the values that PCRs 0-7 of a known recorder have at its start.
+type PCRSet struct {
+	Name string            `json:"name"`
+	PCRs []evidence.Digest `json:"pcrs"`
 }
 
 const maxTrust = 1 << 20
 
-// LoadTrust reads a trust folder. Unknown members in trust.json are refused.
+// LoadTrust reads a trust folder. Unknown members in its JSON files are refused.
 func LoadTrust(dir string) (*Trust, error) {
 	raw, err := readBounded(filepath.Join(dir, "trust.json"))
 	if err != nil {
@@ -44,27 +54,26 @@ func LoadTrust(dir string) (*Trust, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trust folder %s: %w", dir, err)
 	}
-	if t.EKRoots, err = countPEM(filepath.Join(dir, "ek-roots")); err != nil {
+	if t.EKRoots, err = loadRoots(filepath.Join(dir, "ek-roots")); err == nil {
+		t.EKRootsTrial, err = loadRoots(filepath.Join(dir, "ek-roots-trial"))
+	}
+	if err == nil {
+		t.TSARoots, err = loadTSARoots(filepath.Join(dir, "tsa-roots"))
+	}
+	if err == nil {
+		t.PCRs, err = loadPCRs(filepath.Join(dir, "pcrs.json"))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("trust folder: %w", err)
 	}
-	if t.TSARoots, err = countPEM(filepath.Join(dir, "tsa-roots")); err != nil {
-		return nil, fmt.Errorf("trust folder: %w", err)
-	}
-	_, err = os.Stat(filepath.Join(dir, "pcrs.json"))
-	t.PCRs = err == nil
 	return t, nil
 }
 
 // ParseTrust reads a trust.json.
 func ParseTrust(raw []byte) (*Trust, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
 	var t Trust
-	if err := dec.Decode(&t); err != nil {
+	if err := strictJSON(raw, &t); err != nil {
 		return nil, fmt.Errorf("trust.json: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("trust.json: something follows the value")
 	}
 	if t.V != 1 {
 		return nil, fmt.Errorf("trust.json: version %d, this is version 1", t.V)
@@ -75,9 +84,6 @@ func ParseTrust(raw []byte) (*Trust, error) {
 	if t.Quorum < 0 || t.Quorum > len(t.Witnesses) {
 		return nil, fmt.Errorf("trust.json: a quorum of %d of %d witnesses", t.Quorum, len(t.Witnesses))
 	}
-	if t.Quorum > 0 {
-		return nil, &UnsupportedError{What: "trust.json: a quorum of witnesses"}
-	}
 	for _, l := range t.Logs {
 		if _, err := tlog.NewVerifier(l.Key); err != nil {
 			return nil, fmt.Errorf("trust.json: %w", err)
@@ -85,8 +91,46 @@ func ParseTrust(raw []byte) (*Trust, error) {
 		if l.From < 0 || l.To != nil && *l.To < l.From {
 			return nil, fmt.Errorf("trust.json: sizes of log %s", l.Key)
 		}
+		if l.Clock != "" {
+			if _, err := tlog.NewCosigner(l.Clock); err != nil {
+				return nil, fmt.Errorf("trust.json: clock of log %s: %w", l.Key, err)
+			}
+		}
+	}
+	if _, err := t.witnesses(); err != nil {
+		return nil, fmt.Errorf("trust.json: %w", err)
 	}
 	return &t, nil
+}
+
+// witnesses reads the witnesses' keys, each of which may stand once: one witness is no quorum of two.
+func (t *Trust) witnesses() ([]tlog.Cosigner, error) {
+	var out []tlog.Cosigner
+	seen := map[string]bool{}
+	for _, k := range t.Witnesses {
+		w, err := tlog.NewCosigner(k)
+		if err != nil {
+			return nil, fmt.Errorf("witness: %w", err)
+		}
+		if seen[w.VKey()] {
+			return nil, fmt.Errorf("witness %s stands twice", w.Name())
+		}
+		seen[w.VKey()] = true
+		out = append(out, w)
+	}
+	return out, nil
+}
+
+func strictJSON(raw []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the value")
+	}
+	return nil
 }
 
 func readBounded(path string) ([]byte, error) {
@@ -102,16 +146,38 @@ func readBounded(path string) ([]byte, error) {
 	return raw, err
 }
 
-func countPEM(dir string) (int, error) {
-	entries, err := os.ReadDir(dir)
+// loadRoots reads TPM makers' certificates; a folder that is not there holds none.
+func loadRoots(dir string) (*attestation.Roots, error) {
+	r, err := attestation.LoadRoots(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return nil, nil
 	}
-	n := 0
-	for _, e := range entries {
-		if filepath.Ext(e.Name()) == ".pem" {
-			n++
+	return r, err
+}
+
+// loadPCRs reads a pcrs.json; a file that is not there holds no sets.
+func loadPCRs(path string) ([]PCRSet, error) {
+	raw, err := readBounded(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var f struct {
+		V    int      `json:"v"`
+		Sets []PCRSet `json:"sets"`
+	}
+	if err := strictJSON(raw, &f); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if f.V != 1 {
+		return nil, fmt.Errorf("%s: version %d, this is version 1", path, f.V)
+	}
+	for _, s := range f.Sets {
+		if len(s.PCRs) != attestation.FirmwarePCRs {
+			return nil, fmt.Errorf("%s: %d values in set %q, want %d", path, len(s.PCRs), s.Name, attestation.FirmwarePCRs)
 		}
 	}
-	return n, err
+	return f.Sets, nil
 }

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -62,9 +63,20 @@ var vectors = []vector{
 	{"original-cut", edit(verify.DirOriginal+"NOR_0001.MP4", true, func(b []byte) []byte { return b[:700] })},
 	{"original-lengthened", edit(verify.DirOriginal+"NOR_0001.MP4", true, func(b []byte) []byte { return append(b, 0) })},
 	{"statement-dropped", edit(verify.FileChain, true, without(8))},
-	{"last-statement-dropped", edit(verify.FileChain, true, without(19))},
+	{"last-statement-dropped", edit(verify.FileChain, true, without(20))},
 	{"statement-changed", edit(verify.FileChain, true, func(b []byte) []byte { return bytes.Replace(b, []byte("two boxes"), []byte("ten boxes"), 1) })},
-	{"seal-dropped", edit(verify.FileSeals, true, without(2))},
+	{"seal-dropped", edit(verify.FileSeals, true, without(3))},
+	{"count-dropped", edit(verify.FileSeals, true, without(4))},
+	{"count-doubled", edit(verify.FileSeals, true, func(b []byte) []byte {
+		lines := bytes.SplitAfter(b, []byte("\n"))
+		return bytes.Join(append(lines[:5:5], lines[4:]...), nil)
+	})},
+	{"cosignature-changed", edit("data/receipts/000000000003.proof", true, func(b []byte) []byte {
+		at := bytes.Index(b, []byte(verifytest.WitnessOne)) + len(verifytest.WitnessOne) + 30
+		b[at] ^= 'A' ^ 'B'
+		return b
+	})},
+	{"time-stamp-of-another", edit("data/time/000000000006.checkpoint", true, flip(40))},
 	{"manifest-not-fitting", edit(verify.FileReadme, false, flip(10))},
 	{"custody-dropped", edit(verify.FileCustody, true, without(0))},
 	{"export-dropped", drop(verify.FileExportLeaf, verify.FileExportProof)},
@@ -82,17 +94,13 @@ var vectors = []vector{
 }
 
 // TestVectors checks the bundles in testdata/bundles, each a zip file with a file beside it that says what to expect
-// with trust.json as trust, and without.
+// with that folder as trust folder, and without.
 func TestVectors(t *testing.T) {
 	dir := filepath.Join("testdata", "bundles")
 	if *update {
 		writeVectors(t, dir)
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, "trust.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	trust, err := verify.ParseTrust(raw)
+	trust, err := verify.LoadTrust(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +126,7 @@ func expectation(t *testing.T, path string, trust *verify.Trust) string {
 	var b strings.Builder
 	for _, x := range []*verify.Trust{trust, nil} {
 		r := checkPath(t, path, x)
-		how := "with trust.json"
+		how := "with trust"
 		if x == nil {
 			how = "without"
 		}
@@ -142,11 +150,14 @@ func writeVectors(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	put := func(name string, content []byte) {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put("trust.json", append(trust, '\n'))
+	put("ek-roots/maker.pem", b.Maker.Root)
+	put("tsa-roots/root.pem", b.Authority.Root)
 	for _, v := range vectors {
 		var raw bytes.Buffer
 		if err := verifytest.WriteZip(&raw, "camseal-bundle/", v.change(t, b)); err != nil {

@@ -22,6 +22,10 @@ type walk struct {
 	after     uint64 // withheld since this recording's newest statement
 	intakes   map[uint64]bool
 	epoch     epoch
+	counts    int             // count records taken in
+	uncounted map[uint64]bool // counted statements whose count record is still to come
+	gaps      []CounterGap
+	drift     drift
 	failed    bool
 }
 
@@ -48,7 +52,7 @@ func (c *check) walkChain() bool {
 		return false
 	}
 	defer seals.Close()
-	c.walk = &walk{c: c, lines: newLines(chain, c.files[FileChain]), seals: newLines(seals, c.files[FileSeals]), intakes: map[uint64]bool{}}
+	c.walk = &walk{c: c, lines: newLines(chain, c.files[FileChain]), seals: newLines(seals, c.files[FileSeals]), intakes: map[uint64]bool{}, uncounted: map[uint64]bool{}}
 	return c.walk.run()
 }
 
@@ -66,7 +70,8 @@ func (w *walk) run() bool {
 		}
 		w.line(raw)
 	}
-	return !w.failed
+	w.describeCounter()
+	return !w.failed && w.c.ctx.Err() == nil
 }
 
 // line takes in one line, and the seal over it if there is one.
@@ -85,6 +90,9 @@ func (w *walk) line(raw []byte) {
 	}
 	last := &w.stretches[len(w.stretches)-1]
 	last.until = l.Seq
+	if w.isCounted(l) {
+		w.uncounted[l.Seq] = true
+	}
 	if l.Statement == nil {
 		w.withheld(l)
 	} else {
@@ -98,17 +106,20 @@ func (w *walk) line(raw []byte) {
 	}
 }
 
+// isCounted reports whether a count record must follow this statement.
+func (w *walk) isCounted(l evidence.Line) bool {
+	if l.Statement == nil || w.c.enrol.Counter == nil {
+		return false
+	}
+	_, must := statesCounter(l.Statement)
+	return must || l.Statement.Kind == evidence.KindEnrol
+}
+
 func (w *walk) lineFailed(err error) {
 	var brk *ChainBreak
-	var unsupported *UnsupportedError
-	switch {
-	case errors.As(err, &unsupported):
-		w.failed = true
-		w.c.unreadable(CodeUnsupported, FileChain, unsupported.What)
-	case errors.As(err, &brk):
-		seq := brk.Seq
-		w.chainBroken(&seq, err.Error())
-	default:
+	if errors.As(err, &brk) {
+		w.chainBroken(&brk.Seq, err.Error())
+	} else {
 		w.chainBroken(nil, err.Error())
 	}
 }
@@ -135,6 +146,15 @@ func (w *walk) begin(raw []byte) bool {
 		return false
 	}
 	w.c.key, w.c.enrol, w.chain = key, enrol, NewChain(key)
+	w.chain.bundle = true
+	if enrol.Counter != nil {
+		if w.chain.records, err = w.countRecords(); err != nil {
+			w.failed = true
+			w.c.unreadable(CodeIO, FileSeals, err.Error())
+			return false
+		}
+	}
+	w.c.clocks = clocksOf(w.c.opts.Trust, enrol.HomeLog)
 	w.stretches = []stretch{{}}
 	return true
 }
@@ -150,6 +170,9 @@ func (w *walk) jump(seq uint64) bool {
 		return false
 	}
 	w.c.report.Withheld.Skipped += seq - w.chain.Next()
+	w.addGaps()
+	chain.afterHole(w.chain)
+	w.drift.hole()
 	w.chain = chain
 	w.stretches = append(w.stretches, stretch{from: seq})
 	w.countSeal(sealed)
@@ -171,11 +194,16 @@ func (w *walk) withheld(l evidence.Line) {
 // statement takes in a whole statement: of the device itself, or of the one recording.
 func (w *walk) statement(l evidence.Line, in *stretch) {
 	s := l.Statement
+	w.drift.statement(s)
 	if s.Rec.IsZero() {
-		switch s.Kind {
-		case evidence.KindIntake:
+		switch b := s.Body.(type) {
+		case *evidence.Intake:
 			w.intakes[s.Seq] = true
-		case evidence.KindEnrol:
+		case *evidence.Boot:
+			w.booted(s.Seq, b)
+		case *evidence.Anchor:
+			w.checkAnchor(s.Seq, b)
+		case *evidence.Enrol:
 			seq := l.Seq
 			in.needed = &seq
 		}
@@ -202,79 +230,6 @@ func (w *walk) statement(l evidence.Line, in *stretch) {
 	w.after = 0
 	seq := l.Seq
 	in.needed = &seq
-}
-
-// takeSeal checks the seal read ahead against the chain as it stands.
-func (w *walk) takeSeal() {
-	from, line := w.chain.State().Seq, w.lines.no
-	sealed, err := w.chain.Seal(*w.seal)
-	var brk *SealBreak
-	if errors.As(err, &brk) && brk.Reason == SealHead {
-		if _, bad := w.c.key.CheckSeal(w.seal); bad == nil && !w.headLater(w.seal.Head) {
-			w.lines.no = line
-			w.chainBroken(&from, fmt.Sprintf("one of the statements %d to %d is not what the device sealed", from, w.seal.Upto))
-			return
-		}
-	}
-	if err != nil {
-		w.sealBroken(err)
-		return
-	}
-	w.countSeal(sealed)
-	if o := sealed.Unproven; o != nil {
-		w.c.report.Seals.Unproven++
-		w.c.incomplete(CodeOrder, Place{File: FileSeals, Line: w.seals.no, Seq: &sealed.Upto}, fmt.Sprint(o.After), o.String())
-	}
-	w.nextSeal()
-}
-
-// headLater reads on, to tell a seal that names a wrong statement from a statement that was changed.
-func (w *walk) headLater(head evidence.Digest) bool {
-	for range evidence.MaxSealedStatements {
-		raw, err := w.lines.next()
-		if err != nil {
-			return false
-		}
-		if _, err = w.chain.Line(raw); err != nil {
-			return false
-		}
-		if w.chain.Head() == head {
-			return true
-		}
-	}
-	return false
-}
-
-func (w *walk) countSeal(s Sealed) {
-	now := epoch{s.Quote.Reset, s.Quote.Restart}
-	if w.c.report.Seals.Count == 0 || now != w.epoch {
-		w.c.report.Seals.Epochs++
-	}
-	w.epoch = now
-	w.c.report.Seals.Count++
-}
-
-// nextSeal reads ahead.
-func (w *walk) nextSeal() {
-	w.seal = nil
-	raw, err := w.seals.next()
-	if errors.Is(err, io.EOF) {
-		return
-	}
-	if err != nil {
-		w.sealBroken(err)
-		return
-	}
-	a, err := evidence.ParseSealUnverified(raw)
-	if err != nil {
-		w.sealBroken(err)
-		return
-	}
-	if a.Count != nil {
-		w.sealBroken(&SealBreak{Upto: a.Count.Seq, Reason: SealCount, Want: "no count record, the device has no counter", Got: "one"})
-		return
-	}
-	w.seal = a.Seal
 }
 
 func (w *walk) end() {

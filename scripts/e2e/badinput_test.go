@@ -186,21 +186,19 @@ func untilStatus(t *testing.T, agent *process, state, word string) {
 	})
 }
 
-// TestUnknownDevice: what is not registered is refused, and nothing of it is archived.
+// TestUnknownDevice: what is enrolled elsewhere is refused here, and nothing of it is archived.
 func TestUnknownDevice(t *testing.T) {
-	s := newSystem(t)
-	s.film("a.mp4", 100_000)
-	stranger := *s
-	stranger.agentTPM = "swtpm:" + startTPM(t, s.path("tpm2"))
+	s, stranger := newSystem(t), newSystem(t)
+	stranger.film("a.mp4", 100_000)
+	stranger.via = s.api
 	args := stranger.importing()
 	for i := range args {
-		if args[i] == s.path("agent") {
-			args[i] = s.path("stranger")
+		if args[i] == stranger.path("server/ca.pem") {
+			args[i] = s.path("server/ca.pem")
 		}
 	}
-	mustRun(t, "camseal-agent", append([]string{"identity"}, args[1:len(s.agent(""))]...)...)
 	agent := start(t, "camseal-agent", args...)
-	untilStatus(t, agent, s.path("stranger"), "regist")
+	untilStatus(t, agent, stranger.path("agent"), "unknown-device")
 	agent.kill()
 	if len(s.recordings()) != 0 {
 		t.Error("an unknown device's footage was taken")

@@ -53,6 +53,7 @@ type system struct {
 	server   *process
 	storage  []string // flags that say where the vault is
 	agentTPM string
+	agentDir string // the agent's state folder
 	via      string // address that the agent uses, api unless a test puts a proxy before it
 	recorder string // folder of footage
 }
@@ -148,26 +149,79 @@ func freeAddress(t *testing.T) string {
 func newSystem(t *testing.T, storage ...string) *system {
 	t.Helper()
 	s := &system{t: t, dir: t.TempDir(), api: freeAddress(t), web: freeAddress(t), storage: storage}
-	s.via, s.recorder = s.api, filepath.Join(s.dir, "recorder")
+	s.via, s.recorder, s.agentDir = s.api, filepath.Join(s.dir, "recorder"), filepath.Join(s.dir, "agent")
 	if err := os.Mkdir(s.recorder, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	s.agentTPM = "swtpm:" + startTPM(t, filepath.Join(s.dir, "tpm"))
 	mustRun(t, "camseal-server", s.serverCommand("init")...)
 	s.startServer()
-	s.agentTPM = "swtpm:" + startTPM(t, filepath.Join(s.dir, "tpm"))
-	device := mustRun(t, "camseal-agent", s.agent("identity")...)
-	if err := os.WriteFile(s.path("device.json"), []byte(device), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	mustRun(t, "camseal-server", s.serverCommand("device", "register", s.path("device.json"))...)
+	s.enrol()
 	return s
 }
 
+// enrol enrols the agent with a new token.
+func (s *system) enrol() {
+	s.t.Helper()
+	mustRun(s.t, "camseal-agent", s.agent("enrol", "--token", s.token())...)
+}
+
+// token has the administrator make a token.
+func (s *system) token() string {
+	s.t.Helper()
+	return strings.TrimSpace(mustRun(s.t, "camseal-server", "enrol-token", "--state", s.path("server")))
+}
+
+// makers is the folder with the roots of swtpm's own authority, which every software TPM here is certified by.
+func makers() string { return filepath.Join(bin, "makers") }
+
+// certify makes a fresh TPM state with an endorsement certificate, as a maker does.
+func certify(t *testing.T, dir string) {
+	t.Helper()
+	authority := filepath.Join(bin, "authority")
+	conf := filepath.Join(authority, "setup.conf")
+	if _, err := os.Stat(conf); err != nil {
+		if err := os.MkdirAll(authority, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{
+			"ca.conf": fmt.Sprintf("statedir = %[1]s\nsigningkey = %[1]s/signkey.pem\nissuercert = %[1]s/issuercert.pem\ncertserial = %[1]s/certserial\n", authority),
+			"options": "--platform-manufacturer Camseal\n--platform-version 1\n--platform-model test\n",
+			"setup.conf": fmt.Sprintf("create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = %[1]s/ca.conf\n"+
+				"create_certs_tool_options = %[1]s/options\nactive_pcr_banks = sha256\n", authority),
+		} {
+			if err := os.WriteFile(filepath.Join(authority, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	mustRun(t, "swtpm_setup", "--tpm2", "--tpmstate", dir, "--create-ek-cert", "--lock-nvram", "--pcr-banks", "sha256", "--config", conf)
+	if err := os.MkdirAll(makers(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{"swtpm-localca-rootca-cert.pem": "root.pem", "issuercert.pem": "issuer.pem"} {
+		raw, err := os.ReadFile(filepath.Join(authority, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(makers(), to), raw, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// startTPM starts a software TPM that its maker certified, and returns its socket.
 func startTPM(t *testing.T, dir string) string {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	certify(t, dir)
+	return runTPM(t, dir)
+}
+
+func runTPM(t *testing.T, dir string) string {
+	t.Helper()
 	socket := filepath.Join(dir, "s")
 	start(t, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+socket,
 		"--ctrl", "type=unixio,path="+filepath.Join(dir, "c"), "--flags", "not-need-init,startup-clear")
@@ -199,12 +253,12 @@ func (s *system) startServer() {
 
 // serverCommand returns the command line of a server's subcommand.
 func (s *system) serverCommand(words ...string) []string {
-	return append(append(words, "--state", s.path("server")), s.storage...)
+	return append(append(words, "--state", s.path("server"), "--ek-roots-trial", makers()), s.storage...)
 }
 
 // agent returns the command line of an agent's subcommand.
 func (s *system) agent(command string, more ...string) []string {
-	return append([]string{command, "--state", s.path("agent"), "--tpm", s.agentTPM, "--log-key", s.path("server/log.vkey"),
+	return append([]string{command, "--state", s.agentDir, "--tpm", s.agentTPM, "--log-key", s.path("server/log.vkey"),
 		"--server", "https://" + s.via, "--ca", s.path("server/ca.pem")}, more...)
 }
 

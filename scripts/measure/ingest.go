@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"camseal/scripts/versity"
@@ -175,7 +176,7 @@ func (p *place) camseal(name, folder string, s3 bool, more ...string) (sample, e
 		return sample{}, err
 	}
 	const api, web = "127.0.0.1:18443", "127.0.0.1:18080"
-	srv, err := p.start(nil, "camseal-server", append([]string{"run", "--state", server, "--listen", api, "--web", web}, storage...)...)
+	srv, err := p.start(nil, "camseal-server", append([]string{"run", "--state", server, "--listen", api, "--web", web, "--allow-unknown-maker"}, storage...)...)
 	if err != nil {
 		return sample{}, err
 	}
@@ -204,15 +205,11 @@ func (p *place) camseal(name, folder string, s3 bool, more ...string) (sample, e
 	}
 	flags := []string{"--state", agent, "--tpm", "swtpm:" + tpm, "--log-key", filepath.Join(server, "log.vkey"),
 		"--server", "https://" + api, "--ca", filepath.Join(server, "ca.pem")}
-	identity, err := p.do(nil, "camseal-agent", append([]string{"identity"}, flags...)...)
+	token, err := p.do(nil, "camseal-server", "enrol-token", "--state", server)
 	if err != nil {
 		return sample{}, err
 	}
-	device := filepath.Join(dir, "device.json")
-	if err := os.WriteFile(device, identity.out.Bytes(), 0o600); err != nil {
-		return sample{}, err
-	}
-	if _, err := p.do(nil, "camseal-server", "device", "register", "--state", server, device); err != nil {
+	if _, err := p.do(nil, "camseal-agent", append([]string{"enrol", "--token", strings.TrimSpace(token.out.String())}, flags...)...); err != nil {
 		return sample{}, err
 	}
 	run, err := p.do(nil, "camseal-agent", slices.Concat([]string{"import"}, flags, more, []string{"--recorder", "BENCH", "--settle", "0s", "--json", folder})...)

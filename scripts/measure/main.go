@@ -30,6 +30,7 @@ var benches = []bench{
 	{"ingest-local", func(p *place) ([]row, error) { return ingest(p, false) }},
 	{"slow-tpm", slowChip},
 	{"verify", verifying},
+	{"enrol-verify", sealing},
 	{"memory", memory},
 }
 

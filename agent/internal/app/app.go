@@ -33,11 +33,13 @@ type cli struct {
 	Config kong.ConfigFlag `help:"Configuration, YAML. Default: /etc/camseal/agent.yaml if it is there." placeholder:"FILE" short:"c"`
 	settings
 
-	Identity identityCmd `cmd:"" help:"Make this device's keys and first statement, and print what the server must register."`
-	Import   importCmd   `cmd:"" help:"Take in files and folder trees, and wait until the server has stored them."`
-	Run      runCmd      `cmd:"" help:"Watch the configured folders, seal, and send, until stopped."`
-	Status   statusCmd   `cmd:"" help:"Say what is held, sealed and stored, and what needs a person."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Enrol   enrolCmd   `cmd:"" help:"Make this device's keys, and have the server certify them. Again with a new token: a new certificate."`
+	Import  importCmd  `cmd:"" help:"Take in files and folder trees, and wait until the server has stored them."`
+	Run     runCmd     `cmd:"" help:"Watch the configured folders, seal, and send, until stopped."`
+	Status  statusCmd  `cmd:"" help:"Say what is held, sealed and stored, and what needs a person."`
+	Prove   proveCmd   `cmd:"" help:"Answer an expert's own challenge (tpm2_makecredential) with this device's TPM."`
+	Recover recoverCmd `cmd:"" help:"Write out what the spool holds, with the offline recovery key or the TPM. Stop the agent first."`
+	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
 // console is where a command writes.

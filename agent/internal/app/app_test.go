@@ -39,8 +39,8 @@ func (s *site) enrol() {
 	key, ca := filepath.Join(s.t.TempDir(), "log.vkey"), filepath.Join(s.t.TempDir(), "ca.pem")
 	write(s.t, key, []byte(s.server.VKey+"\n"))
 	write(s.t, ca, s.server.CA)
-	if code, out, errs := s.run("identity", "--log-key", key, "--ca", ca); code != 0 || !strings.Contains(out, "tls_key") {
-		s.t.Fatalf("identity: %d %s %s", code, out, errs)
+	if code, out, errs := s.run("enrol", "--token", s.server.Token(), "--log-key", key, "--ca", ca); code != 0 || !strings.Contains(out, "enrolled as device") {
+		s.t.Fatalf("enrol: %d %s %s", code, out, errs)
 	}
 }
 
@@ -205,7 +205,7 @@ func TestWithoutTPM(t *testing.T) {
 		t.Skip("there is a TPM")
 	}
 	s := &site{t: t, state: t.TempDir(), server: uplinktest.Start(t)}
-	code, _, errs := s.run("identity")
+	code, _, errs := s.run("enrol", "--token", "x")
 	if code != 2 || !strings.Contains(errs, "software if you want a trial without one") {
 		t.Errorf("%d %s", code, errs)
 	}
@@ -227,7 +227,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"nonsense"}, 2, "unexpected"}, {[]string{"import"}, 2, "path"}, {[]string{"version", "--config", conf}, 2, `no key "chunksize"`},
 		{[]string{"version", "--config", good}, 0, ""}, {[]string{"version", "--config", all}, 0, ""}, {[]string{"import", "--chunk-size", "3", "x"}, 2, "chunk-size"}, {[]string{"--help"}, 0, ""},
 		{[]string{"import", "--chunk-size", "big", "x"}, 2, "big"}, {[]string{"import", "--lock", "none", "x"}, 2, "compliance"},
-		{[]string{"import", "--state", t.TempDir(), "--tpm", "software", "x"}, 1, "identity"},
+		{[]string{"import", "--state", t.TempDir(), "--tpm", "software", "x"}, 1, "enrol"},
 	} {
 		var out, errs bytes.Buffer
 		if code := Main(c.args, &out, &errs); code != c.want || !strings.Contains(errs.String(), c.text) {
@@ -262,8 +262,8 @@ func TestTwoAgentsOnOneState(t *testing.T) {
 	if code, out, _ = s.run("status"); code != 0 || !strings.Contains(out, "running") {
 		t.Errorf("status: %s", out)
 	}
-	if code, _, errs = s.run("identity"); code != 1 || !strings.Contains(errs, "another agent is using this state folder") {
-		t.Errorf("identity meanwhile: %d %s", code, errs)
+	if code, _, errs = s.run("enrol", "--token", "x"); code != 1 || !strings.Contains(errs, "another agent is using this state folder") {
+		t.Errorf("enrol meanwhile: %d %s", code, errs)
 	}
 	close(release)
 	<-first

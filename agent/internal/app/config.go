@@ -16,7 +16,7 @@ type settings struct {
 	State        string          `help:"Folder for keys, chain and spool." default:"/var/lib/camseal-agent" placeholder:"DIR"`
 	TPM          string          `name:"tpm" help:"/dev/tpmrm0, swtpm:SOCKET, or software (a trial without a TPM). Default: /dev/tpmrm0 if it is there." placeholder:"TPM"`
 	ChainPCR     int             `name:"chain-pcr" help:"PCR that takes the chain's heads, 8-15." default:"13"`
-	LogKey       string          `help:"File with the verifier key of the server's log (log.vkey); needed once, by identity." placeholder:"FILE"`
+	LogKey       string          `help:"File with the verifier key of the server's log (log.vkey): enrol compares it with what the server says." placeholder:"FILE"`
 	Server       string          `help:"Address of the server." default:"https://127.0.0.1:8443" placeholder:"URL"`
 	CA           string          `name:"ca" help:"File with the authority of the server's certificate. Default: ca.pem in the state folder." placeholder:"FILE"`
 	Recorder     string          `help:"Serial number of the recorder that the files come from."`

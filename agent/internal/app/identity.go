@@ -1,14 +1,13 @@
 package app
 
 import (
+	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -24,106 +23,40 @@ import (
 	"camseal/pkg/attestation/device"
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
-	"camseal/pkg/transport"
 )
 
-type identityCmd struct{}
+// certFile holds the certificate that the server issued over the device's TLS key.
+const certFile = "device.crt"
 
-// Run makes what is missing of the device's identity, and prints its registration.
-func (identityCmd) Run(ctx context.Context, set *settings, con *console) (err error) {
-	if err := set.check(); err != nil {
-		return err
-	}
-	path, err := set.tpm()
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(set.State, 0o700); err != nil {
-		return err
-	}
-	sp, _, err := openSpool(ctx, set, newLog(con.err, set.LogLevel))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, sp.Close()) }()
-	clearDisabled := false
-	if path != "software" {
-		p, err := device.Provision(ctx, tpmConfig(set, path))
-		if err != nil {
-			return fmt.Errorf("set up the TPM: %w", err)
-		}
-		clearDisabled = p.ClearDisabled
-		if p.Hardening != nil {
-			fmt.Fprintln(con.err, "camseal-agent: the TPM could not be protected against being cleared; this is on record in the identity:", p.Hardening)
-		}
-	}
-	tpm, err := openTPM(ctx, set, path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, tpm.Close()) }()
-	cert, err := tlsIdentity(set)
-	if err != nil {
-		return err
-	}
-	if err := enrol(ctx, set, sp, tpm, cert, clearDisabled); err != nil {
-		return err
-	}
-	if set.CA != "" {
-		if err := keepCopy(set.CA, set.path("ca.pem")); err != nil {
-			return err
-		}
-	}
-	spki, err := spkiOf(cert)
-	if err != nil {
-		return err
-	}
-	out := json.NewEncoder(con.out)
-	out.SetIndent("", "  ")
-	return out.Encode(transport.Registration{Class: tpm.Key().Class(), AK: tpm.Key().Bytes(), TLSKey: spki})
+// chip is what holds the device's keys.
+type chip interface {
+	device.TPM
+	device.Identity
 }
 
-// enrol writes the first statement, or checks that the one there is about these keys.
-func enrol(ctx context.Context, set *settings, sp *spool.Spool, tpm device.TPM, cert tls.Certificate, clearDisabled bool) error {
-	spki, err := spkiOf(cert)
+func openTPM(ctx context.Context, set *settings, path string) (chip, error) {
+	if path == "software" {
+		return asChip(device.OpenSoftware(set.path("ak.key")))
+	}
+	tpm, err := asChip(device.Open(ctx, tpmConfig(set, path)))
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("open TPM %s: %w", path, err)
 	}
-	if _, err := sp.Device(); err == nil {
-		if err := sameDevice(sp, tpm); err != nil {
-			return err
-		}
-		was, err := enrolment(sp)
-		if err != nil {
-			return err
-		}
-		if string(was.TLSKey) != string(spki) {
-			return errors.New("tls.key is not the key that this device enrolled with; nothing was changed; put the old file back")
-		}
-		if set.LogKey == "" {
-			return nil
-		}
-		key, err := readLogKey(set.LogKey)
-		if err == nil && key != was.HomeLog {
-			err = errors.New("this device has its home at another log already; nothing was changed; a new home needs a new identity, in a new state folder")
-		}
-		return err
-	}
-	if set.LogKey == "" {
-		return usagef("identity needs --log-key: the file log.vkey that the server wrote at its init")
-	}
-	key, err := readLogKey(set.LogKey)
-	if err != nil {
-		return err
-	}
-	return sp.Enrol(ctx, tpm.Key().Name(), &evidence.Enrol{AK: tpm.Key().Bytes(), Class: tpm.Key().Class(), ClearDisabled: clearDisabled, HomeLog: key, TLSKey: spki})
+	return tpm, nil
 }
 
-// sameDevice refuses a TPM whose key did not begin this chain.
-func sameDevice(sp *spool.Spool, tpm device.TPM) error {
+func asChip(t device.TPM, err error) (chip, error) {
+	if err != nil {
+		return nil, err
+	}
+	return t.(chip), nil // what device opens is both
+}
+
+// sameDevice refuses keys that did not begin this chain.
+func sameDevice(sp *spool.Spool, tpm chip) error {
 	own, err := sp.Device()
 	if errors.Is(err, spool.ErrNotEnrolled) {
-		return fmt.Errorf("%w; nothing was changed; run camseal-agent identity first", err)
+		return fmt.Errorf("%w; nothing was changed; run camseal-agent enrol first", err)
 	}
 	if err != nil {
 		return err
@@ -131,12 +64,23 @@ func sameDevice(sp *spool.Spool, tpm device.TPM) error {
 	if name := tpm.Key().Name(); name != own {
 		return fmt.Errorf("this state folder belongs to device %s, and the TPM holds the key of %s; nothing was changed; give the right --tpm or --state", own.Short(), name.Short())
 	}
+	was, err := enrolment(sp)
+	if err != nil {
+		return err
+	}
+	spki, err := x509.MarshalPKIXPublicKey(tpm.TLSKey().Public())
+	if err != nil {
+		return fmt.Errorf("TLS key: %w", err)
+	}
+	if !bytes.Equal(was.TLSKey, spki) {
+		return errors.New("the TLS key is not the one that this device enrolled with; nothing was changed; put the old one back, or begin anew in a new state folder")
+	}
 	return nil
 }
 
 // enrolment reads the chain's first statement.
 func enrolment(sp *spool.Spool) (*evidence.Enrol, error) {
-	line, err := sp.Statement(0)
+	line, err := sp.Enrolment()
 	if err != nil {
 		return nil, fmt.Errorf("enrolment: %w", err)
 	}
@@ -172,60 +116,53 @@ func readLogKey(file string) (string, error) {
 	return key, nil
 }
 
-// tlsIdentity returns the device's TLS key with a certificate made for it now. The server knows the key, not the certificate, so
-// that its dates say nothing and no clock can make it invalid.
-func tlsIdentity(set *settings) (tls.Certificate, error) {
-	key, err := tlsKey(set.path("tls.key"))
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("TLS key: %w", err)
-	}
+// selfSigned returns a certificate over the TLS key made now, for enrolment. It says nothing, so that no clock can make it invalid.
+func selfSigned(key crypto.Signer) (tls.Certificate, error) {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "camseal device"},
 		NotBefore: time.Date(1970, 1, 2, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("TLS certificate: %w", err)
+		return tls.Certificate{}, fmt.Errorf("certificate for enrolment: %w", err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-func tlsKey(path string) (*ecdsa.PrivateKey, error) {
-	raw, err := os.ReadFile(path)
+// deviceCertificate checks that a certificate is over the device's TLS key. Its dates are the server's matter.
+func deviceCertificate(der []byte, key crypto.Signer) (tls.Certificate, error) {
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("device certificate: %w", err)
+	}
+	spki, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("device certificate: %w", err)
+	}
+	if !bytes.Equal(leaf.RawSubjectPublicKeyInfo, spki) {
+		return tls.Certificate{}, errors.New("device certificate: it is over another key")
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// readCertificate reads the certificate that is kept.
+func readCertificate(set *settings, key crypto.Signer) (tls.Certificate, error) {
+	raw, err := os.ReadFile(set.path(certFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			return nil, err
-		}
-		return key, writeDurably(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600)
+		return tls.Certificate{}, fmt.Errorf("this device has no certificate of the server (%s); nothing was changed; run camseal-agent enrol with a new token", set.path(certFile))
 	}
 	if err != nil {
-		return nil, err
+		return tls.Certificate{}, err
 	}
 	block, rest := pem.Decode(raw)
 	if block == nil || len(rest) != 0 {
-		return nil, fmt.Errorf("%s is not one PEM block", path)
+		return tls.Certificate{}, fmt.Errorf("%s is not one PEM block; enrol again with a new token", set.path(certFile))
 	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	ec, ok := key.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s is no ECDSA key", path)
-	}
-	return ec, nil
+	return deviceCertificate(block.Bytes, key)
 }
 
-func spkiOf(cert tls.Certificate) ([]byte, error) {
-	leaf, err := x509.ParseCertificate(cert.Certificate[0])
-	if err != nil {
-		return nil, err
-	}
-	return leaf.RawSubjectPublicKeyInfo, nil
+// keepCertificate keeps a certificate durably.
+func keepCertificate(set *settings, der []byte) error {
+	return writeDurably(set.path(certFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
 }
 
 func keepCopy(from, to string) error {

@@ -197,6 +197,9 @@ func (j *job) look(ctx context.Context) int {
 	for _, id := range j.order {
 		w := j.waiting[id]
 		r, err := j.n.spool.Recording(id)
+		for err == nil && r.Gone && !r.Again.IsZero() { // a fork: its bytes are taken in again
+			r, err = j.n.spool.Recording(r.Again)
+		}
 		if err != nil {
 			j.n.log.ErrorContext(ctx, err.Error())
 			rest = append(rest, id)
@@ -208,7 +211,7 @@ func (j *job) look(ctx context.Context) int {
 			j.tell("sealed", r, w, "")
 		}
 		switch {
-		case w.sealed && r.Done:
+		case w.sealed && (r.Done || r.Gone):
 			j.sum.Stored++
 			text := ""
 			if len(r.Absent) > 0 {

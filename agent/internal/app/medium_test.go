@@ -100,9 +100,11 @@ func TestDeadTPM(t *testing.T) {
 	if strings.Contains(said, "sealed  "+s.footage+"/b.mp4") {
 		t.Errorf("sealed without a TPM:\n%s", said)
 	}
+	s.file("c.mp4", noise(30_000, 3)) // another docking, whose count can't be had
+	s.untilAlarm("read    " + s.footage + "/c.mp4")
 	tpm.PowerOn()
 	if code, out, _ := s.run("import", s.footage); code != 0 {
 		t.Errorf("exit %d\n%s", code, out)
 	}
-	s.same(map[string][]byte{"a.mp4": noise(20_000, 1), "b.mp4": noise(30_000, 2)})
+	s.same(map[string][]byte{"a.mp4": noise(20_000, 1), "b.mp4": noise(30_000, 2), "c.mp4": noise(30_000, 3)})
 }

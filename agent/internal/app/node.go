@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -28,8 +29,7 @@ type node struct {
 	set    *settings
 	log    *slog.Logger
 	spool  *spool.Spool
-	tpm    device.TPM
-	sealer *seal.Sealer
+	tpm    chip
 	uplink *uplink.Uplink
 	taker  *source.Taker
 	ctx    context.Context // of the whole run: work that others asked for ends with it
@@ -37,10 +37,17 @@ type node struct {
 	openMu sync.Mutex
 	open   []evidence.RecordingID // that an earlier run left
 
-	stopUplink, stopSealer context.CancelFunc
-	up, sealing            sync.WaitGroup
-	socket                 io.Closer
-	serving                sync.WaitGroup
+	sealerMu   sync.Mutex // guards the next three
+	sealer     *seal.Sealer
+	stopSealer context.CancelFunc
+	replaced   chan struct{} // closed when sealer is replaced
+	sealing    sync.WaitGroup
+
+	again      chan evidence.RecordingID // that stayed behind a fork, to be taken in again
+	stopUplink context.CancelFunc
+	up         sync.WaitGroup
+	socket     io.Closer
+	serving    sync.WaitGroup
 }
 
 // inUseWait is how long an opener waits for one that holds the spool for a moment, such as a status command, and how often it tries.
@@ -49,14 +56,15 @@ const (
 	inUseTry  = 50 * time.Millisecond
 )
 
-func openSpool(ctx context.Context, set *settings, log *slog.Logger) (*spool.Spool, spool.Recovery, error) {
+// openSpool opens the spool; key is asked for its key once nobody else holds it.
+func openSpool(ctx context.Context, set *settings, log *slog.Logger, key func() ([]byte, error)) (*spool.Spool, spool.Recovery, error) {
 	ctx, cancel := context.WithTimeout(ctx, inUseWait)
 	defer cancel()
 	tick := time.NewTicker(inUseTry)
 	defer tick.Stop()
 	for {
 		sp, found, err := spool.Open(spool.Config{Dir: filepath.Join(set.State, "spool"), MaxBytes: int64(set.SpoolMax), Reserve: int64(set.SpoolReserve),
-			Locks: set.Lock, Now: now, Log: log})
+			Locks: set.Lock, Now: now, Log: log, Key: key})
 		if !errors.Is(err, spool.ErrInUse) {
 			return sp, found, err
 		}
@@ -72,17 +80,6 @@ func tpmConfig(set *settings, path string) device.Config {
 	return device.Config{Path: path, ChainPCR: set.ChainPCR, State: set.State}
 }
 
-func openTPM(ctx context.Context, set *settings, path string) (device.TPM, error) {
-	if path == "software" {
-		return device.OpenSoftware(set.path("ak.key"))
-	}
-	tpm, err := device.Open(ctx, tpmConfig(set, path))
-	if err != nil {
-		return nil, fmt.Errorf("open TPM %s: %w", path, err)
-	}
-	return tpm, nil
-}
-
 // start opens everything and sets it to work. After an error nothing is left running.
 func start(ctx context.Context, set *settings, log *slog.Logger) (*node, error) {
 	if err := set.check(); err != nil {
@@ -93,9 +90,9 @@ func start(ctx context.Context, set *settings, log *slog.Logger) (*node, error) 
 		return nil, err
 	}
 	if _, err := os.Stat(set.path("spool")); err != nil {
-		return nil, fmt.Errorf("%w in %s; nothing was changed; run camseal-agent identity first, or give the right --state", spool.ErrNotEnrolled, set.State)
+		return nil, fmt.Errorf("%w in %s; nothing was changed; run camseal-agent enrol first, or give the right --state", spool.ErrNotEnrolled, set.State)
 	}
-	n := &node{set: set, log: log, ctx: ctx}
+	n := &node{set: set, log: log, ctx: ctx, again: make(chan evidence.RecordingID, 1024)}
 	if err := n.start(ctx, path); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -103,14 +100,16 @@ func start(ctx context.Context, set *settings, log *slog.Logger) (*node, error) 
 }
 
 func (n *node) start(ctx context.Context, path string) error {
-	sp, found, err := openSpool(ctx, n.set, n.log)
+	sp, found, err := openSpool(ctx, n.set, n.log, func() (key []byte, err error) {
+		if n.tpm, err = openTPM(ctx, n.set, path); err != nil {
+			return nil, err
+		}
+		return spoolKey(ctx, n.set, n.tpm)
+	})
 	if err != nil {
 		return err
 	}
 	n.spool, n.open = sp, found.Open
-	if n.tpm, err = openTPM(ctx, n.set, path); err != nil {
-		return err
-	}
 	if err := sameDevice(sp, n.tpm); err != nil {
 		return err
 	}
@@ -121,48 +120,74 @@ func (n *node) start(ctx context.Context, path string) error {
 	if err := n.declare(ctx, found); err != nil {
 		return err
 	}
-	n.taker = &source.Taker{Spool: sp, ChunkSize: int64(n.set.ChunkSize), Settle: n.set.Settle, Readers: n.set.Readers, Now: now, Log: n.log}
+	n.taker = &source.Taker{Spool: sp, ChunkSize: int64(n.set.ChunkSize), Settle: n.set.Settle, Readers: n.set.Readers, Now: now, Log: n.log,
+		Anchor: n.uplink.Anchor, Counted: n.counted}
 	if err := n.serve(); err != nil {
 		return err
 	}
 	up, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n.stopUplink = stop
 	n.up.Go(func() { n.uplink.Run(up) })
+	n.up.Go(func() { n.takeAgain(up) })
 	return nil
 }
 
-func (n *node) newUplink() (*uplink.Uplink, error) {
-	cert, err := tlsIdentity(n.set)
-	if err != nil {
-		return nil, err
-	}
-	pem, err := os.ReadFile(n.set.caFile())
+// newClient returns a client of the configured server; it sends nothing.
+func newClient(set *settings, cert tls.Certificate) (*uplink.Client, error) {
+	pem, err := os.ReadFile(set.caFile())
 	if err != nil {
 		return nil, usagef("the authority of the server's certificate: %w; give the server's ca.pem with --ca", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, usagef("%s holds no certificate", n.set.caFile())
+		return nil, usagef("%s holds no certificate", set.caFile())
 	}
-	client, err := uplink.NewClient(uplink.ClientConfig{Server: n.set.Server, CA: pool, Device: cert, Now: now})
+	client, err := uplink.NewClient(uplink.ClientConfig{Server: set.Server, CA: pool, Device: cert, Now: now})
 	if err != nil {
 		return nil, usageError{err}
+	}
+	return client, nil
+}
+
+func (n *node) newUplink() (*uplink.Uplink, error) {
+	cert, err := readCertificate(n.set, n.tpm.TLSKey())
+	if err != nil {
+		return nil, err
+	}
+	client, err := newClient(n.set, cert)
+	if err != nil {
+		return nil, err
 	}
 	log, err := homeLog(n.spool)
 	if err != nil {
 		return nil, err
 	}
-	return uplink.New(uplink.Config{Spool: n.spool, Client: client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Now: now, Logger: n.log}), nil
+	return uplink.New(uplink.Config{Spool: n.spool, Client: client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Now: now, Logger: n.log,
+		Renewed: n.renewed, GoOn: n.goOn, Again: n.queueAgain}), nil
 }
 
-// startSealer sets the sealer to work and waits until this start's boot statement is in the chain.
-func (n *node) startSealer(ctx context.Context) {
-	n.sealer = seal.New(seal.Config{TPM: n.tpm, Store: n.spool, Software: software(), Log: n.log, Now: now, Gather: n.set.Gather})
+// renewed keeps a new certificate and returns what to show the server from now on.
+func (n *node) renewed(der []byte) (tls.Certificate, error) {
+	cert, err := deviceCertificate(der, n.tpm.TLSKey())
+	if err != nil {
+		return cert, err
+	}
+	return cert, keepCertificate(n.set, der)
+}
+
+// startSealer sets the sealer to work and waits until its boot statement is in the chain. It reports whether it is.
+func (n *node) startSealer(ctx context.Context) bool {
+	sealer := seal.New(seal.Config{TPM: n.tpm, Store: n.spool, Software: software(), Log: n.log, Now: now, Gather: n.set.Gather})
 	sealing, stop := context.WithCancel(context.WithoutCancel(ctx))
-	n.stopSealer = stop
-	before, _ := n.spool.Tip(ctx)
+	n.sealerMu.Lock()
+	if n.replaced != nil {
+		close(n.replaced)
+	}
+	n.sealer, n.stopSealer, n.replaced = sealer, stop, make(chan struct{})
+	n.sealerMu.Unlock()
+	before, _ := n.spool.Head()
 	n.sealing.Go(func() {
-		if err := n.sealer.Run(sealing); err != nil {
+		if err := sealer.Run(sealing); err != nil {
 			n.log.Error("sealing ended with statements unsealed; they are kept and are sealed at the next start", slog.Any("error", err))
 		}
 	})
@@ -170,16 +195,16 @@ func (n *node) startSealer(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		changed := n.spool.Changed()
-		if tip, _ := n.spool.Tip(ctx); tip > before {
-			return
+		if head, _ := n.spool.Head(); head != before {
+			return true
 		}
 		select {
 		case <-changed:
 		case <-timer.C:
 			n.log.WarnContext(ctx, "the TPM does not answer; what is taken in stays unsealed until it does")
-			return
+			return false
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }
@@ -225,10 +250,7 @@ func (n *node) close() error {
 		n.stopUplink()
 		n.up.Wait()
 	}
-	if n.stopSealer != nil {
-		n.stopSealer()
-		n.sealing.Wait()
-	}
+	n.endSealer()
 	if n.tpm != nil {
 		errs = append(errs, n.tpm.Close())
 	}

@@ -48,6 +48,7 @@ func (n *node) serve() error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", n.serveStatus)
 	mux.HandleFunc("POST /import", n.serveImport)
+	mux.HandleFunc("POST /prove", n.serveProve)
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	n.socket = closeBoth{srv, filepath.Join(n.set.State, socketName)}
 	n.serving.Go(func() {

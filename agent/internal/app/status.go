@@ -26,10 +26,12 @@ type agentStatus struct {
 	Device  evidence.DeviceID `json:"device"`
 	HomeLog string            `json:"home_log"`
 	Server  string            `json:"server"`
-	Spool   spool.Status      `json:"spool"`
-	Seal    sealStatus        `json:"seal"`
-	Uplink  uplink.Status     `json:"uplink"`
-	Alarms  []uplink.Alarm    `json:"alarms"`
+
+	Recovery bool           `json:"recovery"` // the spool's key is wrapped to an offline recovery key too
+	Spool    spool.Status   `json:"spool"`
+	Seal     sealStatus     `json:"seal"`
+	Uplink   uplink.Status  `json:"uplink"`
+	Alarms   []uplink.Alarm `json:"alarms"`
 }
 
 type sealStatus struct {
@@ -41,12 +43,14 @@ type sealStatus struct {
 // alarms are all that a person should know now.
 func (n *node) alarms(ctx context.Context) []uplink.Alarm {
 	out := n.uplink.Status().Alarms
-	st := n.sealer.Status(ctx)
+	st := n.currentSealer().Status(ctx)
 	if st.Alarm {
 		what := fmt.Sprintf("%d statements have been unsealed for %s", st.Unsealed, st.Age.Round(time.Second))
 		switch {
 		case st.Err != nil:
 			what = "sealing stands still: " + st.Err.Error()
+		case st.Counter:
+			what = "the TPM's counter stands at a value that this device's chain does not account for"
 		case st.Order:
 			what = "the TPM's chain PCR held a value that this device's chain does not explain"
 		}
@@ -67,11 +71,12 @@ func (n *node) status(ctx context.Context) agentStatus {
 	st := agentStatus{Version: software(), Running: true, Server: n.set.Server, Class: n.tpm.Key().Class(), Device: n.tpm.Key().Name(),
 		Uplink: n.uplink.Status(), Alarms: n.alarms(ctx)}
 	st.Spool, _ = n.spool.Status()
-	sl := n.sealer.Status(ctx)
+	sl := n.currentSealer().Status(ctx)
 	st.Seal = sealStatus{Unsealed: sl.Unsealed, Age: sl.Age.Seconds(), Seals: sl.Seals}
 	if e, err := enrolment(n.spool); err == nil {
 		st.HomeLog = e.HomeLog
 	}
+	st.Recovery = n.set.wrapped()
 	return st
 }
 
@@ -93,9 +98,20 @@ func readStatus(ctx context.Context, set *settings) (st agentStatus, err error) 
 		return askStatus(ctx, cl)
 	}
 	if _, err := os.Stat(set.path("spool")); err != nil {
-		return st, fmt.Errorf("%w in %s; run camseal-agent identity first, or give the right --state", spool.ErrNotEnrolled, set.State)
+		return st, fmt.Errorf("%w in %s; run camseal-agent enrol first, or give the right --state", spool.ErrNotEnrolled, set.State)
 	}
-	sp, _, err := openSpool(ctx, set, newLog(io.Discard, set.LogLevel))
+	path, err := set.tpm()
+	if err != nil {
+		return st, err
+	}
+	sp, _, err := openSpool(ctx, set, newLog(io.Discard, set.LogLevel), func() ([]byte, error) {
+		tpm, err := openTPM(ctx, set, path)
+		if err != nil {
+			return nil, err
+		}
+		key, err := spoolKey(ctx, set, tpm)
+		return key, errors.Join(err, tpm.Close())
+	})
 	if errors.Is(err, spool.ErrInUse) {
 		if cl := dial(ctx, set.State); cl != nil { // an agent that was just starting
 			return askStatus(ctx, cl)
@@ -113,7 +129,7 @@ func readStatus(ctx context.Context, set *settings) (st agentStatus, err error) 
 	if st.Spool, err = sp.Status(); err != nil {
 		return st, err
 	}
-	st.Device = st.Spool.Device
+	st.Device, st.Recovery = st.Spool.Device, set.wrapped()
 	st.Seal.Unsealed = st.Spool.Statements - st.Spool.Sealed
 	return st, nil
 }
@@ -125,6 +141,17 @@ func askStatus(ctx context.Context, cl *client) (st agentStatus, err error) {
 	}
 	defer resp.Body.Close()
 	return st, json.NewDecoder(resp.Body).Decode(&st)
+}
+
+// atRest says what a stolen disk would give.
+func (st agentStatus) atRest() string {
+	switch {
+	case !st.Spool.Encrypted:
+		return "NOT encrypted: keys in files can't protect the spool"
+	case st.Recovery:
+		return "encrypted; its key is sealed to the TPM, and wrapped to an offline recovery key"
+	}
+	return "encrypted; its key is sealed to the TPM alone: if that dies, what is held here is lost"
 }
 
 func (st agentStatus) print(w io.Writer) {
@@ -139,6 +166,7 @@ func (st agentStatus) print(w io.Writer) {
 	fmt.Fprintf(w, "agent       %s, %s\ndevice      %s\nsealed by   %s\nserver      %s\n", st.Version, state, st.Device, class, st.Server)
 	fmt.Fprintf(w, "recordings  %d, %d of them wholly stored\n", st.Spool.Recordings, st.Spool.Stored)
 	fmt.Fprintf(w, "held        %s, room for %s more\n", bytesText(uint64(st.Spool.Held)), bytesText(uint64(st.Spool.Free)))
+	fmt.Fprintf(w, "at rest     %s\n", st.atRest())
 	fmt.Fprintf(w, "statements  %d, %d unsealed", st.Spool.Statements, st.Seal.Unsealed)
 	if st.Seal.Unsealed > 0 && st.Running {
 		fmt.Fprintf(w, " for %.1f s", st.Seal.Age)
@@ -153,6 +181,12 @@ func (st agentStatus) print(w io.Writer) {
 			last = st.Uplink.LastReceipt.Local().Format("2006-01-02 15:04:05 -07:00")
 		}
 		fmt.Fprintf(w, "receipt     %s\n", last)
+	}
+	if st.Spool.Forks > 0 {
+		fmt.Fprintf(w, "forks       the chain went on elsewhere %d times: the state folder was copied, or an old copy put back\n", st.Spool.Forks)
+	}
+	for _, name := range st.Spool.Quarantine {
+		fmt.Fprintf(w, "quarantine  %s\n", name)
 	}
 	for _, a := range st.Alarms {
 		fmt.Fprintf(w, "ALARM       since %s: %s\n", a.Since.Local().Format("2006-01-02 15:04:05"), a)

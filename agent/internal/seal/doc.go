@@ -35,6 +35,21 @@
 // them own heads of this chain at a seq before the boot. A value that is not explained is no broken chain. It is the finding "order
 // not proven by the TPM between A and B". The first boot of a chain has nothing before it and needs no explanation.
 //
+// # Counting
+//
+// In a device with a TPM counter, enrol, boot, intake, and open in capture mode are counted statements. Intake and open name the counter's next
+// value and are said through Sealer.Counted, one at a time; a boot names the value found. After the seal that covers such a statement the
+// sealer goes on:
+//
+//	seal durable → (intake, open) TPM2_NV_Increment → TPM2_NV_Certify → count record durable
+//
+// What lacks its record is kept by the store beside the newest value that the chain names (Counts). After a crash the counter reads that value, and
+// certifying is left to do; or one less while an intake or open is owed, and it is incremented too; or something else: then somebody
+// else counted, or an old state folder was put back. That raises the alarm of Status, a boot statement names the value found, and records that were owed
+// can't come any more. Nothing else may be counted while a record is owed, except boots, so the store hands out no batch that ends short of one.
+// A counter that fails while the sealer runs does not stop sealing, but the next counted statement waits for it, and so does a start, whose boot
+// statement must name its value.
+//
 // # Watching the chain PCR
 //
 // Nothing else may extend the chain PCR. No test beforehand can show that, so every start and every quote does: the value

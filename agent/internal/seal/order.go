@@ -71,15 +71,20 @@ func (s *Sealer) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.booted && !s.owed && len(open) == 0 && now.sameEpoch(s.base) && now.chain == s.base.chain && now.clock >= s.base.clock {
+	counter, errCounter := s.readCounter(ctx)
+	if s.booted && !s.owed && len(open) == 0 && now.sameEpoch(s.base) && now.chain == s.base.chain && now.clock >= s.base.clock && !counter.astray {
+		s.lookedAt(errCounter == nil)
 		return nil
+	}
+	if errCounter != nil { // a boot statement must say its value
+		return errCounter
 	}
 	fits, err := s.fits(ctx)
 	if err != nil {
 		return err
 	}
 	if fits {
-		return s.boot(ctx, now, open)
+		return s.boot(ctx, now, open, counter)
 	}
 	return s.adopt(ctx, now, open)
 }
@@ -170,10 +175,11 @@ func (s *Sealer) finish(ctx context.Context, i Intent) (bool, error) {
 }
 
 // boot appends a boot statement with the state found; then the intent, if there is one, is void.
-func (s *Sealer) boot(ctx context.Context, now state, open []evidence.Digest) error {
+func (s *Sealer) boot(ctx context.Context, now state, open []evidence.Digest, counter found) error {
 	s.explain(ctx, now, open)
 	b := evidence.Boot{
 		ChainPCR:     uint64(s.config.TPM.ChainPCR()),
+		Counter:      counter.text,
 		Intents:      append([]evidence.Digest{}, open...),
 		PCRs:         append([]evidence.Digest{}, now.pcrs...),
 		ResetCount:   uint64(now.reset),
@@ -184,6 +190,7 @@ func (s *Sealer) boot(ctx context.Context, now state, open []evidence.Digest) er
 		return fmt.Errorf("append boot: %w", err)
 	}
 	s.base, s.booted, s.owed = now, true, false
+	s.lookedAt(true)
 	if err := s.step("boot"); err != nil {
 		return err
 	}

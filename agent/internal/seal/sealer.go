@@ -46,12 +46,15 @@ type Config struct {
 }
 
 // Steps are the names that Config.Step is called with, in the order of one seal; "boot" follows an appended boot statement.
-var Steps = []string{"begin", "intent", "extend", "quote", "sealed", "boot"}
+// The last four belong to one count record; "count" comes before the counter is read.
+var Steps = []string{"begin", "intent", "extend", "quote", "sealed", "boot", "count", "increment", "certify", "counted"}
 
 // Sealer is the one sealer of a device. Run does the work; the other methods are safe for concurrent use.
 type Sealer struct {
 	config  Config
 	started atomic.Bool
+	turn    chan struct{} // holds a value while Counted runs
+	look    chan struct{} // has a value when Run is to look at the counter
 
 	// Only Run's goroutine uses these.
 	base   state // what the TPM must be in: the last seal's or boot's
@@ -64,9 +67,11 @@ type Sealer struct {
 	since   time.Time     // no statement has been unsealed for longer than from here on; zero: all sealed
 	failing error         // of the last try
 	moved   bool          // an unexplained chain PCR value was found
+	astray  bool          // an unexplained counter value was found
+	looked  bool          // a boot statement of this run says the counter's value, or nothing else was seen since
 	seals   uint64        // stored by this sealer
 	ended   bool          // Run has returned
-	changed chan struct{} // closed and replaced when sealed or ended change
+	changed chan struct{} // closed and replaced when sealed or ended change, or a count record is stored
 }
 
 // New returns a sealer that does nothing yet.
@@ -83,7 +88,7 @@ func New(config Config) *Sealer {
 	if config.Step == nil {
 		config.Step = func(string) error { return nil }
 	}
-	return &Sealer{config: config, dirty: true, changed: make(chan struct{})}
+	return &Sealer{config: config, turn: make(chan struct{}, 1), look: make(chan struct{}, 1), dirty: true, changed: make(chan struct{})}
 }
 
 // Status is how sealing goes.
@@ -94,17 +99,23 @@ type Status struct {
 	Seals    uint64        // stored by this sealer
 	Err      error         // why the last try failed; nil when it went well
 	Order    bool          // the chain PCR held a value that no own head explains
-	Alarm    bool          // any of: Err, Order, Age above Config.MaxUnsealed
+	Owed     int           // counted statements without their count record
+	Counter  bool          // the TPM's counter was at a value that this chain does not account for
+	Alarm    bool          // any of: Err, Order, Counter, Age above Config.MaxUnsealed
 }
 
 // Status reports how sealing goes.
 func (s *Sealer) Status(ctx context.Context) Status {
 	tip, err := s.config.Store.Tip(ctx)
+	counts, errCounts := s.config.Store.Counts(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Status{Sealed: s.sealed, Seals: s.seals, Err: s.failing, Order: s.moved}
-	if err != nil {
+	st := Status{Sealed: s.sealed, Seals: s.seals, Err: s.failing, Order: s.moved, Counter: s.astray}
+	if err := errors.Join(err, errCounts); err != nil {
 		st.Err = errors.Join(st.Err, err)
+	}
+	if counts != nil {
+		st.Owed = len(counts.Owed)
 	}
 	if tip > s.sealed {
 		st.Unsealed = tip - s.sealed
@@ -113,7 +124,7 @@ func (s *Sealer) Status(ctx context.Context) Status {
 		}
 		st.Age = s.config.Now().Sub(s.since)
 	}
-	st.Alarm = st.Err != nil || st.Order || st.Age > s.config.MaxUnsealed
+	st.Alarm = st.Err != nil || st.Order || st.Counter || st.Age > s.config.MaxUnsealed
 	return st
 }
 
@@ -169,6 +180,8 @@ func (s *Sealer) Run(ctx context.Context) error {
 			retry = s.config.Retry
 			select {
 			case <-s.config.Store.Notify():
+			case <-s.look:
+				s.dirty = true
 			case <-ctx.Done():
 			}
 			continue
@@ -205,6 +218,11 @@ func (s *Sealer) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
+	s.wake()
+}
+
+// wake tells waiters to look again. s.mu is held.
+func (s *Sealer) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
 }
@@ -215,11 +233,10 @@ func (s *Sealer) announce(upto uint64, begun time.Time) {
 	defer s.mu.Unlock()
 	s.sealed = upto + 1
 	s.since = begun
-	close(s.changed)
-	s.changed = make(chan struct{})
+	s.wake()
 }
 
-// sealAll brings the TPM into a known state, then seals until nothing is left. outer only shortens waiting.
+// sealAll brings the TPM into a known state, then seals and counts until nothing is left. outer only shortens waiting.
 func (s *Sealer) sealAll(outer, ctx context.Context) error {
 	moved := 0
 	for {
@@ -229,30 +246,25 @@ func (s *Sealer) sealAll(outer, ctx context.Context) error {
 			}
 			s.dirty = false
 		}
-		begun := s.config.Now()
-		upto, head, ok, err := s.config.Store.NextHead(ctx)
-		if err != nil {
-			return fmt.Errorf("next head: %w", err)
-		}
-		if !ok {
-			s.mu.Lock()
-			s.since = time.Time{}
-			s.mu.Unlock()
-			return nil
-		}
-		s.mu.Lock()
-		if s.since.IsZero() {
-			s.since = begun
-		}
-		s.mu.Unlock()
 		gathered := time.NewTimer(s.config.Gather)
-		err = s.seal(ctx, upto, head, begun)
+		more, err := s.sealNext(ctx)
+		if err == nil {
+			err = s.count(ctx)
+			var crash *crashed
+			if err != nil && more && !errors.Is(err, errMoved) && !errors.As(err, &crash) {
+				s.note(ctx, err) // it is tried again after the next seal, and when all is sealed
+				err = nil
+			}
+		}
 		if err != nil {
 			s.dirty = true
 			if moved++; errors.Is(err, errMoved) && moved < 3 {
 				continue
 			}
-			return fmt.Errorf("seal up to %d: %w", upto, err)
+			return err
+		}
+		if !more {
+			return nil
 		}
 		moved = 0
 		if s.config.Gather > 0 {
@@ -262,6 +274,30 @@ func (s *Sealer) sealAll(outer, ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// sealNext makes the next seal. It returns false when all is sealed.
+func (s *Sealer) sealNext(ctx context.Context) (bool, error) {
+	begun := s.config.Now()
+	upto, head, ok, err := s.config.Store.NextHead(ctx)
+	if err != nil {
+		return false, fmt.Errorf("next head: %w", err)
+	}
+	s.mu.Lock()
+	switch {
+	case !ok:
+		s.since = time.Time{}
+	case s.since.IsZero():
+		s.since = begun
+	}
+	s.mu.Unlock()
+	if !ok {
+		return false, nil
+	}
+	if err := s.seal(ctx, upto, head, begun); err != nil {
+		return true, fmt.Errorf("seal up to %d: %w", upto, err)
+	}
+	return true, nil
 }
 
 // crashed is what Config.Step asked for.

@@ -32,6 +32,12 @@ type Store interface {
 	SetIntent(ctx context.Context, i *Intent) error
 	// PutSeal stores the seal durably and removes the intent in the same transaction.
 	PutSeal(ctx context.Context, s evidence.Seal) error
+	// Counts returns what the chain says of the counter (Counts.Said, Counts.Counted), nil if the device has none. The caller must not
+	// change it.
+	Counts(ctx context.Context) (*Counts, error)
+	// PutCount stores the count record of the oldest statement that lacks one, durably, to stand behind the newest seal. value is what
+	// it certifies.
+	PutCount(ctx context.Context, c evidence.Count, value uint64) error
 	// AppendBoot appends a boot statement to the chain, durably. The store fills in seq, n, time and salt.
 	AppendBoot(ctx context.Context, b evidence.Boot) error
 	// Notify returns a channel that gets a value after statements were appended. It has room for one, and senders do not

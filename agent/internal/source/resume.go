@@ -12,7 +12,7 @@ import (
 )
 
 // Resume goes on with recordings that an earlier run left open: it reads the rest of a file that is unchanged, and closes the recording as
-// faulty if it was changed or is gone.
+// faulty if it was changed or is gone. One that stays behind because the chain goes on elsewhere is passed over: see Again.
 func (t *Taker) Resume(ctx context.Context, open []evidence.RecordingID, o Options) error {
 	t.runs.Lock()
 	defer t.runs.Unlock()
@@ -25,7 +25,7 @@ func (t *Taker) Resume(ctx context.Context, open []evidence.RecordingID, o Optio
 		if rec.Closed {
 			continue
 		}
-		if err := r.resume(ctx, rec); err != nil {
+		if err := r.resume(ctx, rec); err != nil && !errors.Is(err, spool.ErrForked) {
 			return fmt.Errorf("go on with %s: %w", id, err)
 		}
 	}

@@ -49,6 +49,14 @@ type Taker struct {
 	Now       func() time.Time
 	Log       *slog.Logger
 
+	// Anchor is called before each intake, and does not keep it waiting when the server is away; nil: nothing is.
+	Anchor func(context.Context)
+	// Counted has say append one statement that goes with the TPM's counter and names its next value; nil: there is no counter.
+	Counted func(ctx context.Context, say func(value string) error) error
+
+	busyMu sync.Mutex
+	busy   map[[32]byte]chan struct{} // identities being taken in
+
 	runs sync.Mutex // one run at a time
 	full fullness
 }
@@ -87,8 +95,8 @@ type run struct {
 	Options
 	mu     sync.Mutex // guards report and intake
 	intake uint64     // seq of this run's intake; 0: not made yet
+	branch int        // the spool's, when it was made
 	seen   map[[16]byte]struct{}
-	busy   map[[32]byte]chan struct{} // identities being taken in; guarded by mu
 }
 
 // Take takes in the files, and all files in the folders, and returns when each has had its last event. Errors are about the run
@@ -100,7 +108,7 @@ func (t *Taker) Take(ctx context.Context, paths []string, o Options) error {
 	if o.Slot == "" {
 		o.Slot = "import"
 	}
-	r := &run{Taker: t, Options: o, seen: map[[16]byte]struct{}{}, busy: map[[32]byte]chan struct{}{}}
+	r := &run{Taker: t, Options: o, seen: map[[16]byte]struct{}{}}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	found := make(chan item, 1024)
@@ -125,29 +133,40 @@ func (t *Taker) Take(ctx context.Context, paths []string, o Options) error {
 	return context.Cause(ctx)
 }
 
-// claim waits until no other reader is at work on the same file of the same volume, mounted a second time elsewhere.
-func (r *run) claim(ctx context.Context, id [32]byte) (release func(), err error) {
+// claim waits until nobody else is at work on the same file of the same volume: it may be mounted a second time elsewhere, or be taken
+// in again from the spool.
+func (t *Taker) claim(ctx context.Context, id [32]byte) (release func(), err error) {
 	for {
-		r.mu.Lock()
-		other, taken := r.busy[id]
-		if !taken {
-			mine := make(chan struct{})
-			r.busy[id] = mine
-			r.mu.Unlock()
-			return func() {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				delete(r.busy, id)
-				close(mine)
-			}, nil
+		release, other := t.tryClaim(id)
+		if other == nil {
+			return release, nil
 		}
-		r.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-other:
 		}
 	}
+}
+
+// tryClaim returns what gives the claim back, or, if it is another's, a channel that is closed when that is given back.
+func (t *Taker) tryClaim(id [32]byte) (release func(), other <-chan struct{}) {
+	t.busyMu.Lock()
+	defer t.busyMu.Unlock()
+	if other := t.busy[id]; other != nil {
+		return nil, other
+	}
+	mine := make(chan struct{})
+	if t.busy == nil {
+		t.busy = map[[32]byte]chan struct{}{}
+	}
+	t.busy[id] = mine
+	return func() {
+		t.busyMu.Lock()
+		defer t.busyMu.Unlock()
+		delete(t.busy, id)
+		close(mine)
+	}, nil
 }
 
 func (r *run) report(e Event) {
@@ -158,19 +177,55 @@ func (r *run) report(e Event) {
 	}
 }
 
-// intakeSeq returns the seq of this run's intake statement, and makes it when the first new file needs it.
+// intakeSeq returns the seq of this run's intake statement, and makes it when the first new file needs it, or when the chain went on
+// elsewhere since.
 func (r *run) intakeSeq(ctx context.Context) (uint64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.intake != 0 {
+	if r.intake != 0 && r.branch == r.Spool.Branch() {
 		return r.intake, nil
 	}
-	said, err := r.append(ctx, spool.Entry{Body: &evidence.Intake{Recorder: r.Serial, Slot: r.Slot}})
+	if r.Anchor != nil {
+		r.Anchor(ctx)
+	}
+	branch := r.Spool.Branch()
+	seq, err := r.takeCount(ctx, evidence.Intake{Recorder: r.Serial, Slot: r.Slot})
 	if err != nil {
 		return 0, err
 	}
-	r.intake = said[0].Seq
-	return r.intake, nil
+	r.intake, r.branch = seq, branch
+	return seq, nil
+}
+
+// countWait is how long an intake waits for the TPM's word about the one before.
+const countWait = 10 * time.Second
+
+// takeCount says an intake. While the TPM does not answer, the newest one of the chain stands for it, so that taking in goes on.
+func (t *Taker) takeCount(ctx context.Context, body evidence.Intake) (seq uint64, err error) {
+	say := func(value string) error {
+		body.Counter = value
+		said, err := t.append(ctx, spool.Entry{Body: &body})
+		if err == nil {
+			seq = said[0].Seq
+		}
+		return err
+	}
+	if t.Counted == nil {
+		err = say("")
+		return seq, err
+	}
+	last := t.Spool.LastIntake()
+	wait, cancel := ctx, context.CancelFunc(func() {})
+	if last != 0 {
+		wait, cancel = context.WithTimeout(ctx, countWait)
+	}
+	defer cancel()
+	err = t.Counted(wait, say)
+	if seq == 0 && ctx.Err() == nil && wait.Err() != nil {
+		t.Log.WarnContext(ctx, "the TPM does not answer: what is taken in now belongs to the intake before", slog.Uint64("intake", last))
+		return last, nil
+	}
+	return seq, err
 }
 
 // append waits for room as long as it takes, and appends.

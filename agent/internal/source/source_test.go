@@ -69,7 +69,7 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 }
 
 func TestClaimIsExclusive(t *testing.T) {
-	r := &run{busy: map[[32]byte]chan struct{}{}}
+	r := &Taker{}
 	release, err := r.claim(t.Context(), [32]byte{1})
 	if err != nil {
 		t.Fatal(err)

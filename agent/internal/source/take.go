@@ -15,7 +15,8 @@ import (
 	"camseal/pkg/evidence"
 )
 
-// take takes one file in. Errors end the run; what is wrong with the file is reported.
+// take takes one file in. Errors end the run; what is wrong with the file is reported. When the chain goes on elsewhere meanwhile, the
+// file is begun anew.
 func (r *run) take(ctx context.Context, it item) error {
 	f, now, err := openFile(it.path)
 	if err != nil {
@@ -32,9 +33,21 @@ func (r *run) take(ctx context.Context, it item) error {
 		return err
 	}
 	defer release()
+	for {
+		if err := r.read(ctx, f, src, now); !errors.Is(err, spool.ErrForked) {
+			return err
+		}
+	}
+}
+
+// read takes an open file in. Errors: those that end the run, and spool.ErrForked.
+func (r *run) read(ctx context.Context, f *os.File, src evidence.Source, now spool.Origin) error {
 	known, open, err := r.recognise(ctx, f, src, now)
+	if errors.Is(err, spool.ErrForked) {
+		return err
+	}
 	if err != nil {
-		return r.failed(ctx, it.path, err)
+		return r.failed(ctx, string(now.Path), err)
 	}
 	if known != nil {
 		r.report(Event{Kind: EventKnown, Path: now.Path, Rec: known.ID, Bytes: now.Size, Size: now.Size, Text: knownText(*known)})
@@ -65,7 +78,7 @@ func (r *run) failed(ctx context.Context, path string, err error) error {
 }
 
 func knownText(k spool.Recording) string {
-	if k.Sound() {
+	if k.Sound() || !k.Closed {
 		return "it was taken in before"
 	}
 	return "it was taken in before, as faulty (" + k.Why + "), and has not changed since"
@@ -83,6 +96,10 @@ func (r *run) recognise(ctx context.Context, f *os.File, src evidence.Source, no
 		c := &candidates[i]
 		same := c.Origin.Same(now)
 		switch {
+		case !c.Closed && !c.From.IsZero(): // on its way from the spool, not from this file
+			if same {
+				return c, nil, nil
+			}
 		case !c.Closed && same:
 			open = c
 		case !c.Closed:
@@ -180,7 +197,7 @@ func (r *reading) chunk(ctx context.Context) ([]spool.Entry, error) {
 			return nil, nil
 		}
 		room := min(left, r.cut.ChunkSize())
-		tmp, err := r.Spool.Temp(room)
+		tmp, err := r.Spool.Temp(r.rec, r.cut.Index(), room)
 		var c evidence.Chunk
 		if err == nil {
 			c, err = r.cut.Next(ctx, r.f, room, tmp)
@@ -222,24 +239,36 @@ func (r *reading) again(ctx context.Context, tmp *spool.Temp, room int64, why er
 	return r.waitRoom(ctx, room, why)
 }
 
-// say appends statements, with the open before the first ones.
+// say appends statements, with the open before the first ones. Errors: spool.ErrForked when what was said before stayed behind.
 func (r *reading) say(ctx context.Context, entries ...spool.Entry) error {
-	if !r.begun {
-		intake, err := r.intakeSeq(ctx)
+	for {
+		all := entries
+		if !r.begun {
+			open, err := r.open(ctx)
+			if err != nil {
+				discard(entries)
+				return err
+			}
+			all = append([]spool.Entry{open}, entries...)
+		}
+		_, err := r.append(ctx, all...)
+		if !r.begun && errors.Is(err, spool.ErrForked) {
+			continue // with another intake
+		}
 		if err != nil {
 			discard(entries)
-			return err
+			return fmt.Errorf("take in %q: %w", r.was.Path, err)
 		}
-		open := &evidence.Open{ChunkSize: uint64(r.ChunkSize), Intake: intake, Mode: evidence.ModeImport, Source: r.src,
-			MediaType: mediaType(string(r.src.RawName()), r.cut.Head())}
-		entries = append([]spool.Entry{{Rec: r.rec, Body: open, Origin: &r.was}}, entries...)
+		r.begun = true
+		return nil
 	}
-	if _, err := r.append(ctx, entries...); err != nil {
-		discard(entries)
-		return fmt.Errorf("take in %q: %w", r.was.Path, err)
-	}
-	r.begun = true
-	return nil
+}
+
+func (r *reading) open(ctx context.Context) (spool.Entry, error) {
+	intake, err := r.intakeSeq(ctx)
+	open := &evidence.Open{ChunkSize: uint64(r.ChunkSize), Intake: intake, Mode: evidence.ModeImport, Source: r.src,
+		MediaType: mediaType(string(r.src.RawName()), r.cut.Head())}
+	return spool.Entry{Rec: r.rec, Body: open, Origin: &r.was}, err
 }
 
 // end closes the recording: after the last entries, with a fault if something was wrong.

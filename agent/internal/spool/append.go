@@ -18,6 +18,14 @@ type Entry struct {
 	Origin    *Origin // with an open: where its bytes come from
 	File      *Temp   // with a chunk: its bytes
 	HashState []byte  // with a chunk: state of the whole file's SHA-256 after it
+	Again     *Again  // with an open: what it takes in again
+	anchor    *anchor // with an anchor
+}
+
+// Again names what an open takes in again: the chunks of Rec from index At on.
+type Again struct {
+	Rec evidence.RecordingID
+	At  uint64
 }
 
 // Said is a statement as it stands in the chain.
@@ -28,7 +36,7 @@ type Said struct {
 
 // Append makes statements, in order and all or none: it gives them seq, n, time and salt, and writes them, the end of the chain and
 // the state of their recordings in one transaction. When it returns they survive a power cut, and so do the bytes of
-// their chunks. Errors: ErrFull (nothing was written; the files of the entries are as before), ErrNotEnrolled.
+// their chunks. Errors: ErrFull and ErrForked (nothing was written; the files of the entries are as before), ErrNotEnrolled.
 func (s *Spool) Append(ctx context.Context, entries ...Entry) ([]Said, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -102,11 +110,21 @@ func (s *Spool) say(t txn, m *meta, recs map[evidence.RecordingID]*Recording, e 
 	if e.Rec.IsZero() {
 		st.N = m.N
 		m.N++
+		if e.anchor != nil {
+			m.Anchor = *e.anchor
+		}
+		switch st.Kind {
+		case evidence.KindBoot:
+			m.Boot = st.Seq
+		case evidence.KindIntake:
+			m.Intake = st.Seq
+		}
 	} else {
 		var err error
-		if r, err = s.recordingFor(t, recs, e); err != nil {
+		if r, err = s.recordingFor(t, m, recs, e); err != nil {
 			return Said{}, err
 		}
+		r.Branch = len(m.Parts)
 		st.N = r.N
 		r.N++
 		r.Last = st.Seq
@@ -120,6 +138,14 @@ func (s *Spool) say(t txn, m *meta, recs map[evidence.RecordingID]*Recording, e 
 	if err := t.Set(keyStatement(st.Seq), append(m.Head[:], line...)); err != nil {
 		return Said{}, err
 	}
+	if err := t.count(&st, m.Head); err != nil {
+		return Said{}, err
+	}
+	if st.Kind == evidence.KindEnrol {
+		if err := t.Set(keyEnrol, line); err != nil {
+			return Said{}, err
+		}
+	}
 	said := Said{Seq: st.Seq, Digest: d}
 	if r != nil {
 		err = track(t, m, r, e, said)
@@ -127,14 +153,16 @@ func (s *Spool) say(t txn, m *meta, recs map[evidence.RecordingID]*Recording, e 
 	return said, err
 }
 
-func (s *Spool) recordingFor(t txn, recs map[evidence.RecordingID]*Recording, e Entry) (*Recording, error) {
+func (s *Spool) recordingFor(t txn, m *meta, recs map[evidence.RecordingID]*Recording, e Entry) (*Recording, error) {
 	if r := recs[e.Rec]; r != nil {
 		return r, nil
 	}
 	r := &Recording{}
 	err := t.json(keyRecording(e.Rec), r)
-	_, opens := e.Body.(*evidence.Open)
+	open, opens := e.Body.(*evidence.Open)
 	switch {
+	case err == nil && (r.Gone || m.left(r)), opens && m.Base != nil && open.Intake != 0 && open.Intake <= m.Base.Seq:
+		return nil, ErrForked
 	case opens && errors.Is(err, ErrNotFound):
 		r = &Recording{ID: e.Rec}
 	case err != nil:
@@ -154,6 +182,11 @@ func track(t txn, m *meta, r *Recording, e Entry, said Said) error {
 		r.OpenSeq, r.Open = said.Seq, said.Digest
 		if e.Origin != nil {
 			r.Origin = *e.Origin
+		}
+		if e.Again != nil {
+			if err := r.takesAgain(t, *e.Again); err != nil {
+				return err
+			}
 		}
 		m.Recordings++
 		if err := t.Set(keyPending(said.Seq, r.ID), nil); err != nil {
@@ -182,6 +215,16 @@ func track(t txn, m *meta, r *Recording, e Entry, said Said) error {
 		}
 	}
 	return nil
+}
+
+// takesAgain notes on both sides that r takes in again what is held of another recording.
+func (r *Recording) takesAgain(t txn, a Again) error {
+	var old Recording
+	if err := t.json(keyRecording(a.Rec), &old); err != nil {
+		return err
+	}
+	r.From, r.FromAt, old.Again = a.Rec, a.At, r.ID
+	return t.putJSON(keyRecording(a.Rec), old)
 }
 
 // lose notes chunks declared lost.

@@ -59,7 +59,7 @@ func (s *Spool) NextHead(context.Context) (upto uint64, head evidence.Digest, ok
 	var count, size int
 	err = s.view(func(t txn) error {
 		return t.walk(key('s'), keyStatement(from), func(k, v []byte) (bool, error) {
-			if k[len(k)-1] != 0 {
+			if k[10] != 0 {
 				return true, nil
 			}
 			line := len(v) - len(head)
@@ -79,6 +79,12 @@ func (s *Spool) NextHead(context.Context) (upto uint64, head evidence.Digest, ok
 
 // HeadAt returns H(seq). Errors: ErrNotFound.
 func (s *Spool) HeadAt(seq uint64) (evidence.Digest, error) {
+	s.mu.Lock()
+	at := s.meta.Base
+	s.mu.Unlock()
+	if at != nil && seq == at.Seq {
+		return at.Head, nil
+	}
 	var h evidence.Digest
 	err := s.view(func(t txn) error {
 		raw, err := t.bytes(keyStatement(seq))
@@ -88,6 +94,15 @@ func (s *Spool) HeadAt(seq uint64) (evidence.Digest, error) {
 		return err
 	})
 	return h, err
+}
+
+// Enrolment returns the line of the chain's first statement, also when the chain went on elsewhere. Errors: ErrNotFound.
+func (s *Spool) Enrolment() (line []byte, err error) {
+	err = s.view(func(t txn) error {
+		line, err = t.bytes(keyEnrol)
+		return err
+	})
+	return line, err
 }
 
 // Statement returns the line of one statement. Errors: ErrNotFound.
@@ -107,11 +122,11 @@ func (s *Spool) Statement(seq uint64) ([]byte, error) {
 type Batch struct {
 	First, Last uint64 // seq
 	Head        evidence.Digest
-	Lines       []byte // JSON lines: statements, each seal after the statement that it covers; a seal is last
+	Lines       []byte // JSON lines: statements, each seal after the statement that it covers, and count records behind a seal
 }
 
-// Batch returns sealed statements from seq on, cut at the first seal at which it has limit bytes or more. ok is false when nothing
-// sealed is left.
+// Batch returns sealed statements from seq on, cut at the first seal at which it has limit bytes or more, and ahead of a seal under which
+// a statement still lacks its count record. ok is false when there is nothing.
 func (s *Spool) Batch(from uint64, limit int) (b Batch, ok bool, err error) {
 	if from >= s.Sealed() {
 		return Batch{}, false, nil
@@ -119,16 +134,27 @@ func (s *Spool) Batch(from uint64, limit int) (b Batch, ok bool, err error) {
 	b.First = from
 	err = s.view(func(t txn) error {
 		var head evidence.Digest
-		var whole int // bytes up to the last seal
-		err := t.walk(key('s'), keyStatement(from), func(k, v []byte) (bool, error) {
-			if k[len(k)-1] == 0 {
+		var whole int // bytes up to the last seal and its count records
+		uncounted, err := t.uncounted()
+		if err != nil {
+			return err
+		}
+		err = t.walk(key('s'), keyStatement(from), func(k, v []byte) (bool, error) {
+			seq := number(k[2:])
+			switch k[10] {
+			case 0:
 				head = evidence.Digest(v[:len(head)])
 				b.Lines = append(append(b.Lines, v[len(head):]...), '\n')
-				return true, nil
+				return whole < limit, nil
+			case 1:
+				if seq >= uncounted {
+					return false, nil
+				}
+				b.Last, b.Head, ok = seq, head, true
 			}
 			b.Lines = append(append(b.Lines, v...), '\n')
-			b.Last, b.Head, whole, ok = number(k[2:]), head, len(b.Lines), true
-			return whole < limit, nil
+			whole = len(b.Lines)
+			return true, nil
 		})
 		b.Lines = b.Lines[:whole]
 		return err
@@ -138,8 +164,10 @@ func (s *Spool) Batch(from uint64, limit int) (b Batch, ok bool, err error) {
 
 // LastSeal implements seal.Store.
 func (s *Spool) LastSeal(context.Context) (*evidence.Seal, error) {
-	sealed := s.Sealed()
-	if sealed == 0 {
+	s.mu.Lock()
+	sealed, at := s.meta.Sealed, s.meta.Base
+	s.mu.Unlock()
+	if sealed == 0 || at != nil && sealed == at.Seq+1 { // there the last seal was not ours
 		return nil, nil
 	}
 	var out *evidence.Seal
@@ -220,11 +248,31 @@ func (s *Spool) PutSeal(_ context.Context, sl evidence.Seal) error {
 	return err
 }
 
-// AppendBoot implements seal.Store.
+// AppendBoot implements seal.Store. If Adopt was called, the boot is said where the chain goes on.
 func (s *Spool) AppendBoot(ctx context.Context, b evidence.Boot) error {
+	s.mu.Lock()
+	elsewhere := s.adoption != nil
+	s.mu.Unlock()
+	if elsewhere {
+		return s.goOn(b)
+	}
 	_, err := s.Append(ctx, Entry{Body: &b})
 	return err
 }
 
 // Notify implements seal.Store.
 func (s *Spool) Notify() <-chan struct{} { return s.notify }
+
+// LastIntake returns the seq of the newest intake; 0 if there is none since the chain went on elsewhere.
+func (s *Spool) LastIntake() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meta.Intake
+}
+
+// Head returns the head after the last statement.
+func (s *Spool) Head() (evidence.Digest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meta.Head, s.broken
+}

@@ -13,9 +13,11 @@ import (
 
 // Keys of the index. Numbers are big-endian, so that they are walked in order.
 //
-//	meta, intent                      JSON
+//	meta, intent, counts              JSON
+//	enrol                             the line of the first statement, which the chain loses if it goes on elsewhere
 //	s <seq> 0                         H(seq) and the statement's line
 //	s <seq> 1                         the line of the seal up to seq
+//	s <seq> 2 <seq>                   the line of the count record of a statement, made when that seal was the newest
 //	r <rec>                           Recording, JSON
 //	c <rec> <index>                   chunk
 //	k <identity> <rec>                which recordings had this identity
@@ -25,6 +27,7 @@ import (
 var (
 	keyMeta   = []byte("meta")
 	keyIntent = []byte("intent")
+	keyEnrol  = []byte("enrol")
 )
 
 func be(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -53,6 +53,13 @@ type Recording struct {
 	HeldBytes  uint64               `json:"held_bytes"`
 	StoredAt   int64                `json:"stored_at,omitempty"` // ms, when Done was set
 	ReceiptIdx uint64               `json:"receipt_idx"`         // log index of the newest stored receipt
+
+	// About a chain that went on elsewhere (fork.go).
+	Branch int                  `json:"branch,omitempty"`  // how often the chain had done so when its newest statement was made
+	Again  evidence.RecordingID `json:"again"`             // what was held of it is taken in again as this one, the newest if more than one
+	Gone   bool                 `json:"gone,omitempty"`    // all that was held of it is taken in again
+	From   evidence.RecordingID `json:"from"`              // it takes the bytes of this one in again,
+	FromAt uint64               `json:"from_at,omitempty"` // from this chunk on
 }
 
 // Sound reports whether the whole source was taken in and nothing of it was lost.
@@ -81,7 +88,8 @@ func Identity(src evidence.Source) [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
-// Known returns the recordings that came from the same recorder, volume and path with the same size, oldest first.
+// Known returns the recordings that came from the same recorder, volume and path with the same size, oldest first. Those that stayed
+// behind when the chain went on elsewhere are not among them.
 func (s *Spool) Known(src evidence.Source) ([]Recording, error) {
 	id := Identity(src)
 	prefix := key('k', id[:])
@@ -92,7 +100,9 @@ func (s *Spool) Known(src evidence.Source) ([]Recording, error) {
 			if err := t.json(keyRecording(evidence.RecordingID(k[len(prefix):])), &r); err != nil {
 				return false, err
 			}
-			out = append(out, r)
+			if !r.Gone && !s.Forked(r) {
+				out = append(out, r)
+			}
 			return true, nil
 		})
 	})

@@ -37,19 +37,34 @@ func (s *Spool) recover() (Recovery, error) {
 		return rec, err
 	}
 	err := s.Pending(context.Background(), func(r Recording) bool {
-		if !r.Closed {
+		if !r.Closed && r.From.IsZero() && !s.meta.left(&r) {
 			rec.Open = append(rec.Open, r.ID)
 		}
 		var lost []uint64
-		err := s.Chunks(r.ID, r.Covered, func(c Chunk) bool {
+		left := s.meta.left(&r)
+		again, err := s.moved(r)
+		if err != nil {
+			s.cfg.Log.Error("a recording that is taken in again can't be read", "rec", r.ID.String(), "error", err)
+		}
+		err = s.Chunks(r.ID, r.Covered, func(c Chunk) bool {
 			if slices.Contains(r.Absent, c.Index) {
 				return true
 			}
-			s.held += int64(c.Size)
-			st, err := os.Lstat(s.chunkPath(chunkName(r.ID, c.Index)))
-			if err != nil || uint64(st.Size()) != c.Size {
+			path := s.chunkPath(chunkName(r.ID, c.Index))
+			st, err := os.Lstat(path)
+			sound := err == nil && st.Size() == s.onDisk(c.Size)
+			switch {
+			case left && c.Index < again: // taken in again, durably
+				if err == nil && os.Remove(path) == nil {
+					rec.Removed++
+				}
+				return true
+			case left && err != nil: // nothing can be said of it any more
+				return true
+			case !sound && !left:
 				lost = append(lost, c.Index)
 			}
+			s.held += int64(c.Size)
 			return true
 		})
 		if err != nil {

@@ -54,12 +54,14 @@ type Config struct {
 	Locks    []evidence.Lock // locks that a stored receipt may name; empty: both
 	Now      func() time.Time
 	Log      *slog.Logger
-	Step     func(step string) // called between the steps of durable writing; nil: nothing. For tests that crash
+	Key      func() ([]byte, error) // asked once the spool is locked: KeySize bytes, under which all in it is encrypted; nil: not encrypted
+	Step     func(step string)      // called between the steps of durable writing; nil: nothing. For tests that crash
 }
 
 // Spool is an open spool.
 type Spool struct {
 	cfg    Config
+	key    []byte // nil: not encrypted
 	db     *badger.DB
 	lock   *os.File
 	chunks *os.File // the folder of chunk files, to sync it
@@ -71,7 +73,8 @@ type Spool struct {
 	broken  error // a commit failed: what is on disk is not known until the next start
 	changed chan struct{}
 
-	notify chan struct{}
+	adoption *Adoption // where the next boot is to go on; nil: here
+	notify   chan struct{}
 }
 
 // meta is the end of the chain and what is counted, committed together with every statement.
@@ -84,6 +87,12 @@ type meta struct {
 	Recordings uint64            `json:"recordings"`
 	Stored     uint64            `json:"stored"` // recordings whose whole is under a stored receipt
 	Released   uint64            `json:"released"`
+	Anchor     anchor            `json:"anchor"`
+	Boot       uint64            `json:"boot"`            // seq of the newest boot
+	Intake     uint64            `json:"intake"`          // seq of the newest intake; 0: none since the chain went on elsewhere
+	Base       *base             `json:"base,omitempty"`  // where the chain went on elsewhere last
+	Parts      []uint64          `json:"parts,omitempty"` // seq from which statements were left, each time
+	Stale      *span             `json:"stale,omitempty"` // statements that were left and still lie in the index
 }
 
 // Open opens the spool, or makes it, and clears what an interrupted write left. What it found is in the Recovery; lost chunks are
@@ -117,6 +126,11 @@ func (s *Spool) open() (Recovery, error) {
 		return Recovery{}, err
 	}
 	var err error
+	if s.cfg.Key != nil {
+		if s.key, err = s.cfg.Key(); err != nil {
+			return Recovery{}, err
+		}
+	}
 	if s.chunks, err = os.Open(filepath.Join(s.cfg.Dir, "chunks")); err != nil {
 		return Recovery{}, err
 	}
@@ -132,13 +146,26 @@ func (s *Spool) open() (Recovery, error) {
 	if err := clearEmpty(filepath.Join(s.cfg.Dir, "index")); err != nil {
 		return Recovery{}, err
 	}
-	db, err := badger.Open(dbOptions(filepath.Join(s.cfg.Dir, "index")))
+	options := dbOptions(filepath.Join(s.cfg.Dir, "index"))
+	if s.key != nil {
+		if options.EncryptionKey, err = s.subkey("index"); err != nil {
+			return Recovery{}, err
+		}
+		options.BlockCacheSize = 4 << 20 // blocks decrypted
+	}
+	db, err := badger.Open(options)
+	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
+		return Recovery{}, fmt.Errorf("%w: its key is another, or it is not encrypted; nothing was changed", ErrDamaged)
+	}
 	if err != nil {
 		return Recovery{}, fmt.Errorf("its index can't be read; nothing was changed or removed; keep this folder for repair: %w", err)
 	}
 	s.db = db
 	s.takeBallast()
 	if err := s.view(func(t txn) error { return t.json(keyMeta, &s.meta) }); err != nil && !errors.Is(err, ErrNotFound) {
+		return Recovery{}, err
+	}
+	if err := s.clearStale(); err != nil {
 		return Recovery{}, err
 	}
 	return s.recover()
@@ -281,6 +308,9 @@ type Status struct {
 	Held       int64             `json:"held"`   // bytes of chunks not released
 	Max        int64             `json:"max"`    // bytes; 0: as much as the disk takes
 	Free       int64             `json:"free"`   // bytes that can still be taken in
+	Encrypted  bool              `json:"encrypted"`
+	Forks      int               `json:"forks"`                // how often the chain went on elsewhere
+	Quarantine []string          `json:"quarantine,omitempty"` // files in its quarantine folder
 	Broken     string            `json:"broken,omitempty"`
 }
 
@@ -289,9 +319,14 @@ func (s *Spool) Status() (Status, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.meta
-	st := Status{Device: m.Device, Statements: m.Next, Sealed: m.Sealed, Recordings: m.Recordings, Stored: m.Stored, Held: s.held, Max: s.cfg.MaxBytes}
+	st := Status{Device: m.Device, Statements: m.Next, Sealed: m.Sealed, Recordings: m.Recordings, Stored: m.Stored, Held: s.held, Max: s.cfg.MaxBytes,
+		Encrypted: s.key != nil, Forks: len(m.Parts)}
 	if s.broken != nil {
 		st.Broken = s.broken.Error()
+	}
+	var err error
+	if st.Quarantine, err = s.Quarantine(); err != nil {
+		return st, err
 	}
 	room, err := s.room()
 	st.Free = max(room, 0)

@@ -24,7 +24,7 @@ var testDevice = evidence.DeviceID{0, 0x0b, 1, 2, 3}
 // TestMain also plays the process that is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("CAMSEAL_TEST_SPOOL"); dir != "" {
-		killed(dir, os.Getenv("CAMSEAL_TEST_STEP"))
+		killed(dir, os.Getenv("CAMSEAL_TEST_STEP"), os.Getenv("CAMSEAL_TEST_FORK") != "")
 		return
 	}
 	os.Exit(m.Run())
@@ -70,7 +70,7 @@ func takeIn(ctx context.Context, s *Spool, id evidence.RecordingID, file []byte,
 	entries := []Entry{{Rec: id, Body: &evidence.Open{ChunkSize: testChunk, Mode: evidence.ModeImport, MediaType: "x/y",
 		Source: evidence.Source{Name: "a", Path: "/a", Size: uint64(len(file))}}, Origin: &Origin{Size: uint64(len(file))}}}
 	for cut.Offset() < uint64(len(file)) {
-		tmp, err := s.Temp(testChunk)
+		tmp, err := s.Temp(id, cut.Index(), testChunk)
 		if err != nil {
 			return err
 		}
@@ -164,11 +164,11 @@ func TestSecondAgentIsRefused(t *testing.T) {
 }
 
 // killed is the process that is killed at a step: the nth time that the named step is reached.
-func killed(dir, at string) {
+func killed(dir, at string, fork bool) {
 	var left int
 	var step string
 	fmt.Sscanf(at, "%d %s", &left, &step)
-	s, _, err := Open(Config{Dir: dir, Step: func(name string) {
+	s, _, err := Open(Config{Dir: dir, Key: forkKey(fork), Step: func(name string) {
 		if strings.ReplaceAll(name, " ", "-") == step {
 			if left--; left == 0 {
 				syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -181,7 +181,9 @@ func killed(dir, at string) {
 		os.Exit(9)
 	}
 	id := evidence.RecordingID{7}
-	if err = takeIn(context.Background(), s, id, content(3500), true); err == nil {
+	if fork {
+		err = goElsewhere(s)
+	} else if err = takeIn(context.Background(), s, id, content(3500), true); err == nil {
 		raw, errR := os.ReadFile(filepath.Join(dir, "..", "log.skey"))
 		signer, errS := note.NewSigner(string(raw))
 		if err = errors.Join(errR, errS); err == nil {
@@ -237,7 +239,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				check(t, err)
 				src := bytes.NewReader(content(3500)[r.Offset:])
 				for cut.Offset() < 3500 {
-					tmp, err := s.Temp(testChunk)
+					tmp, err := s.Temp(r.ID, cut.Index(), testChunk)
 					check(t, err)
 					c, _ := cut.Next(t.Context(), src, testChunk, tmp)
 					state, err := cut.State()
@@ -256,12 +258,12 @@ func TestKilledAtEachStep(t *testing.T) {
 func TestBoundedByBytes(t *testing.T) {
 	s := enrolled(t, Config{Dir: t.TempDir(), MaxBytes: 2500})
 	check(t, takeIn(t.Context(), s, evidence.RecordingID{1}, content(2000), false))
-	if _, err := s.Temp(testChunk); !errors.Is(err, ErrFull) {
+	if _, err := s.Temp(evidence.RecordingID{}, 0, testChunk); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
-	small, err := s.Temp(500)
+	small, err := s.Temp(evidence.RecordingID{}, 0, 500)
 	check(t, err)
-	if _, err := s.Temp(1); !errors.Is(err, ErrFull) {
+	if _, err := s.Temp(evidence.RecordingID{}, 0, 1); !errors.Is(err, ErrFull) {
 		t.Fatal(err)
 	}
 	waited := make(chan error, 1)
@@ -320,7 +322,7 @@ func TestDiskFull(t *testing.T) {
 	check(t, takeIn(t.Context(), s, evidence.RecordingID{1}, content(3500), false))
 	other := filepath.Join(dir, "other")
 	fill(t, other)
-	if _, err := s.Temp(testChunk); !errors.Is(err, ErrFull) {
+	if _, err := s.Temp(evidence.RecordingID{}, 0, testChunk); !errors.Is(err, ErrFull) {
 		t.Errorf("chunk on a full disk: %v", err)
 	}
 	if _, err := s.Append(t.Context(), Entry{Rec: evidence.RecordingID{1}, Body: &evidence.Beat{}}); !errors.Is(err, ErrFull) {

@@ -18,6 +18,7 @@ import (
 type Temp struct {
 	s      *Spool
 	f      *os.File
+	w      io.WriteCloser // encrypts into f
 	path   string
 	max    int64
 	size   int64
@@ -25,8 +26,9 @@ type Temp struct {
 	synced bool
 }
 
-// Temp promises room for a chunk of at most size bytes and makes its file. Errors: ErrFull.
-func (s *Spool) Temp(size int64) (*Temp, error) {
+// Temp promises room for a chunk of at most size bytes and makes its file, which only a chunk of that recording and index can
+// take. Errors: ErrFull.
+func (s *Spool) Temp(id evidence.RecordingID, index uint64, size int64) (*Temp, error) {
 	s.mu.Lock()
 	room, err := s.room()
 	if err == nil && room < size {
@@ -42,12 +44,36 @@ func (s *Spool) Temp(size int64) (*Temp, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.makeTemp(id, index, size)
+}
+
+// TempAgain is Temp for bytes that are held already and go from the old file after this: it needs no room but the disk's.
+func (s *Spool) TempAgain(id evidence.RecordingID, index uint64, size int64) (*Temp, error) {
+	s.mu.Lock()
+	err := s.broken
+	if err == nil {
+		s.promise += size
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return s.makeTemp(id, index, size)
+}
+
+// makeTemp makes the file of a chunk whose room is promised.
+func (s *Spool) makeTemp(id evidence.RecordingID, index uint64, size int64) (*Temp, error) {
 	f, err := os.CreateTemp(filepath.Join(s.cfg.Dir, "tmp"), "chunk-*")
 	if err != nil {
 		s.unpromise(size)
 		return nil, full(err)
 	}
-	return &Temp{s: s, f: f, path: f.Name(), max: size}, nil
+	t := &Temp{s: s, f: f, path: f.Name(), max: size}
+	if t.w, err = s.encrypt(f, "chunk", chunkNames(id, index)...); err != nil {
+		t.Discard()
+		return nil, err
+	}
+	return t, nil
 }
 
 func (s *Spool) unpromise(size int64) {
@@ -70,7 +96,7 @@ func (t *Temp) Write(b []byte) (int, error) {
 	if t.size+int64(len(b)) > t.max {
 		return 0, fmt.Errorf("chunk larger than the %d bytes promised", t.max)
 	}
-	n, err := t.f.Write(b)
+	n, err := t.w.Write(b)
 	t.size += int64(n)
 	return n, full(err)
 }
@@ -100,7 +126,7 @@ func (t *Temp) place(e Entry) error {
 		return fmt.Errorf("%w: a file without its chunk", errOrder)
 	}
 	if !t.synced {
-		if err := errors.Join(t.f.Sync(), t.f.Close()); err != nil {
+		if err := errors.Join(t.w.Close(), t.f.Sync(), t.f.Close()); err != nil {
 			t.f = nil
 			return fmt.Errorf("write chunk: %w", full(err))
 		}
@@ -134,7 +160,8 @@ func parseChunkName(name string) (evidence.RecordingID, uint64, bool) {
 
 func (s *Spool) chunkPath(name string) string { return filepath.Join(s.cfg.Dir, "chunks", name) }
 
-// OpenChunk opens the bytes of a chunk that is held. Errors: ErrNotFound when it is released, lost, or never was.
+// OpenChunk opens the bytes of a chunk that is held, and says how many they are. Errors: ErrNotFound when it is released, lost, or
+// never was; reading gives ErrDamaged when they are not those that were written.
 func (s *Spool) OpenChunk(id evidence.RecordingID, index uint64) (io.ReadCloser, int64, error) {
 	f, err := os.Open(s.chunkPath(chunkName(id, index)))
 	if errors.Is(err, os.ErrNotExist) {
@@ -143,11 +170,15 @@ func (s *Spool) OpenChunk(id evidence.RecordingID, index uint64) (io.ReadCloser,
 	if err != nil {
 		return nil, 0, err
 	}
-	st, err := f.Stat()
+	c, err := s.Chunk(id, index)
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())
 	}
-	return f, st.Size(), nil
+	r, err := s.decrypt(f, "chunk", chunkNames(id, index)...)
+	if err != nil {
+		return nil, 0, errors.Join(err, f.Close())
+	}
+	return r, int64(c.Size), nil
 }
 
 // quarantine moves what is left of a file aside; nobody reads it again but a person.

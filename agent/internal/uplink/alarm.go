@@ -75,6 +75,12 @@ const (
 	byItsel = "the agent tries again by itself"
 )
 
+// Explain turns an error of the server or the way to it into words.
+func Explain(server string, err error) Alarm {
+	al, _ := explain("", server, err)
+	return al
+}
+
 // explain turns an error of the server or the way to it into words. final says that trying again soon is of no use.
 func explain(key, server string, err error) (al Alarm, final bool) {
 	al = Alarm{Key: key, Kept: allKept, Do: byItsel}
@@ -110,7 +116,7 @@ func explain(key, server string, err error) (al Alarm, final bool) {
 		return al, true
 	case errors.As(err, &alert), errors.As(err, &op) && op.Op == "remote error":
 		al.What = server + " does not accept this device's certificate: " + err.Error()
-		al.Do = "register this device at the server (camseal-server device register)"
+		al.Do = "enrol this device with a new token (camseal-agent enrol)"
 		return al, true
 	}
 	al.What = "the server can't be reached: " + err.Error()

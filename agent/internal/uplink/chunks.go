@@ -63,6 +63,8 @@ func (u *Uplink) missing(ctx context.Context, w transport.Wanted) error {
 		return err
 	case slices.Contains(r.Absent, w.Index):
 		return nil // the fault will tell the server
+	case r.Gone || u.Spool.Forked(r):
+		return nil // it is taken in again
 	case w.Index < r.Covered:
 		u.alarms.raise(ctx, Alarm{Key: "again " + w.Rec.String(),
 			What: fmt.Sprintf("the server asks again for chunk %d of recording %s, for which it gave a stored receipt", w.Index, w.Rec),
@@ -76,6 +78,8 @@ func (u *Uplink) missing(ctx context.Context, w transport.Wanted) error {
 func (u *Uplink) notSent(ctx context.Context, w transport.Wanted, err error) {
 	var refusal *transport.Error
 	switch {
+	case errors.Is(err, spool.ErrDamaged):
+		u.damaged(ctx, w, err.Error())
 	case !errors.As(err, &refusal) || deviceWide(err):
 		g := &u.chunks
 		if deviceWide(err) {
@@ -116,14 +120,23 @@ func (u *Uplink) wrongBytes(ctx context.Context, w transport.Wanted, refusal *tr
 	if err == nil {
 		got, err = u.rehash(w)
 	}
+	if errors.Is(err, spool.ErrDamaged) {
+		u.damaged(ctx, w, err.Error())
+		return
+	}
 	if err != nil || got == c.Hash {
 		u.park(ctx, w, refusal)
 		return
 	}
-	err = u.Spool.DeclareLost(ctx, w.Rec, []uint64{w.Index}, "its bytes in the spool were damaged: their SHA-256 is "+got.String())
+	u.damaged(ctx, w, "its bytes in the spool were damaged: their SHA-256 is "+got.String())
+}
+
+// damaged declares a chunk lost whose bytes here are not those that were sealed.
+func (u *Uplink) damaged(ctx context.Context, w transport.Wanted, detail string) {
+	err := u.Spool.DeclareLost(ctx, w.Rec, []uint64{w.Index}, detail)
 	if err != nil {
 		u.Logger.ErrorContext(ctx, "a damaged chunk can't be declared", slog.String("rec", w.Rec.String()), slog.Uint64("chunk", w.Index), slog.Any("error", err))
-		u.park(ctx, w, refusal)
+		u.park(ctx, w, &transport.Error{Status: 422, Code: transport.CodeWrongBytes, Message: detail, Kept: "the other chunks are kept", Do: "replace this machine's disk"})
 		return
 	}
 	u.alarms.raise(ctx, Alarm{Key: "lost " + w.Rec.String(),

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"camseal/pkg/evidence"
@@ -22,15 +23,17 @@ import (
 type ClientConfig struct {
 	Server string          // https URL
 	CA     *x509.CertPool  // the only authorities believed for the server's certificate
-	Device tls.Certificate // the device's own, on its TLS key
+	Device tls.Certificate // over the device's TLS key
 	Now    func() time.Time
 }
 
 // Client speaks pkg/transport. It is safe for concurrent use.
 type Client struct {
-	base  *url.URL
-	small *http.Client // for messages
-	bulk  *http.Client // for chunks
+	base   *url.URL
+	small  *http.Client // for messages
+	bulk   *http.Client // for chunks
+	device atomic.Pointer[tls.Certificate]
+	server atomic.Int64 // the server's clock when it answered last, seconds since 1970; 0: it never did
 }
 
 // NewClient checks the configuration; it sends nothing.
@@ -39,8 +42,12 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if err != nil || base.Scheme != "https" || base.Host == "" {
 		return nil, fmt.Errorf("server %q: an address like https://host:8443 is needed", c.Server)
 	}
-	conf := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: c.CA, Certificates: []tls.Certificate{c.Device}, Time: c.Now}
-	return &Client{base: base, small: httpClient(conf, 4<<10), bulk: httpClient(conf, 256<<10)}, nil
+	cl := &Client{base: base}
+	cl.device.Store(&c.Device)
+	conf := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: c.CA, Time: c.Now,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cl.device.Load(), nil }}
+	cl.small, cl.bulk = httpClient(conf, 4<<10), httpClient(conf, 256<<10)
+	return cl, nil
 }
 
 func httpClient(conf *tls.Config, writeBuffer int) *http.Client {
@@ -82,23 +89,43 @@ func (c *Client) AskStored(ctx context.Context, rec evidence.RecordingID) (trans
 	return s, err
 }
 
-// message sends a small request. Errors: *transport.Error for a refusal; else the network's.
-func (c *Client) message(ctx context.Context, method, path string, body []byte, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
+// messageJSON posts a small request.
+func (c *Client) messageJSON(ctx context.Context, path string, body, answer any) error {
+	raw, err := json.Marshal(body)
 	if err != nil {
 		return err
+	}
+	return c.message(ctx, http.MethodPost, path, raw, answer)
+}
+
+// ask sends a small request and returns its answer if it was granted. Errors: *transport.Error for a refusal; else the network's.
+func (c *Client) ask(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.small.Do(req)
 	if err != nil {
+		return nil, err
+	}
+	c.hears(resp)
+	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
+		return nil, transport.ReadError(resp)
+	}
+	return resp, nil
+}
+
+// message sends a small request and reads its answer. Errors as of ask.
+func (c *Client) message(ctx context.Context, method, path string, body []byte, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
+	defer cancel()
+	resp, err := c.ask(ctx, method, path, body)
+	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return transport.ReadError(resp)
-	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, transport.MaxAnswer+1))
 	if err != nil {
 		return fmt.Errorf("read answer: %w", err)

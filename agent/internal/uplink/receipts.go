@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"camseal/agent/internal/spool"
 	"camseal/pkg/evidence"
@@ -22,14 +23,15 @@ func (u *Uplink) consider(id evidence.RecordingID, sent int64) {
 	queued := u.q.count[id] > 0
 	u.q.mu.Unlock()
 	u.mu.Lock()
-	told := u.synced && r.Last < u.next
+	forked := u.Spool.Forked(r)
+	told := u.synced && (forked || r.Last < u.next)
 	u.mu.Unlock()
 	if queued {
 		return
 	}
 	tight, err := u.tight()
 	covered := int64(r.Offset - min(r.Offset, r.HeldBytes))
-	if told && r.Closed || sent > 0 && (err == nil && tight || sent > max(minAsk, covered/8)) {
+	if told && (r.Closed || forked) || sent > 0 && (err == nil && tight || sent > max(minAsk, covered/8)) {
 		u.q.ask(id)
 	}
 }
@@ -47,7 +49,7 @@ func (u *Uplink) scan(ctx context.Context) {
 		u.mu.Unlock()
 		if due {
 			err := u.Spool.Pending(ctx, func(r spool.Recording) bool {
-				if r.OpenSeq < next && r.Next > r.Covered || r.Closed && r.Last < next {
+				if r.OpenSeq < next && r.Next > r.Covered || r.Closed && r.Last < next || u.Spool.Forked(r) {
 					u.q.ask(r.ID)
 				}
 				return true
@@ -88,20 +90,27 @@ func (u *Uplink) receipts(ctx context.Context) {
 
 // askStored asks once. again says that the same question is to be put once more.
 func (u *Uplink) askStored(ctx context.Context, id evidence.RecordingID) (again, stored bool) {
-	if r, err := u.Spool.Recording(id); err == nil && r.Done {
+	r, err := u.Spool.Recording(id)
+	if err == nil && (r.Done || r.Gone) {
 		return false, false
 	}
+	forked := err == nil && u.Spool.Forked(r)
 	key := "recording " + id.String()
 	answer, err := u.Client.AskStored(ctx, id)
 	var refusal *transport.Error
 	switch {
 	case ctx.Err() != nil:
 		return false, false
+	case err == nil && forked:
+		return false, u.releaseForked(ctx, id, answer)
 	case err == nil:
 		return false, u.release(ctx, key, id, answer)
-	case errors.As(err, &refusal) && refusal.Code == transport.CodeMissing:
+	case errors.As(err, &refusal) && refusal.Code == transport.CodeMissing && (!forked || u.holds(refusal.Wanted)):
 		u.asks.ok()
 		return u.wantedAgain(ctx, id, refusal.Wanted), false
+	case forked && refusal != nil && (refusal.Code == transport.CodeMissing || refusal.Code == transport.CodeUnknownRec || refusal.Final() && !deviceWide(err)):
+		u.again(ctx, id) // the server does not know it, or can't have the whole of it
+		return false, false
 	case errors.As(err, &refusal) && refusal.Code == transport.CodeUnknownRec:
 		u.forgotten()
 		u.failed(ctx, "receipts", &u.asks, err)
@@ -118,6 +127,33 @@ func (u *Uplink) askStored(ctx context.Context, id evidence.RecordingID) (again,
 	}
 	u.failed(ctx, "receipts", &u.asks, err)
 	return true, false
+}
+
+// releaseForked acts on a receipt for a recording that stayed behind: if the server has stored the whole of it, as it was made here,
+// nothing needs to be taken in again.
+func (u *Uplink) releaseForked(ctx context.Context, id evidence.RecordingID, answer transport.Stored) bool {
+	receipt, err := spool.VerifyStored(answer.Receipt.Tlog(), u.Log)
+	if err == nil && (receipt.Leaf().Rec != id || receipt.Leaf().Close == nil) {
+		err = errors.New("it is not about the whole")
+	}
+	if err == nil {
+		err = u.Spool.Release(ctx, receipt)
+	}
+	if err != nil {
+		u.Logger.InfoContext(ctx, "the server has not the whole of a recording that stayed behind; what is held is taken in again", slog.String("rec", id.String()), slog.Any("why", err))
+	}
+	if r, errRec := u.Spool.Recording(id); errRec == nil && !r.Done {
+		u.again(ctx, id)
+	}
+	return err == nil
+}
+
+// holds reports whether any of these chunks is held.
+func (u *Uplink) holds(wanted []transport.Wanted) bool {
+	return slices.ContainsFunc(wanted, func(w transport.Wanted) bool {
+		f, _, err := u.Spool.OpenChunk(w.Rec, w.Index)
+		return err == nil && f.Close() == nil
+	})
 }
 
 // wantedAgain queues what the server lacks. It reports whether to ask once more: nothing that it lacks is held here.

@@ -6,10 +6,12 @@ package uplink
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -34,6 +36,14 @@ type Config struct {
 	Uploads int           // chunks sent at once
 	Now     func() time.Time
 	Logger  *slog.Logger
+
+	// Renewed keeps a certificate that the server issued anew, durably, and returns what to show the server from then on; nil: none
+	// is asked for.
+	Renewed func(der []byte) (tls.Certificate, error)
+	// GoOn makes the chain go on there, by a boot statement; it returns when that is said.
+	GoOn func(context.Context, spool.Adoption) error
+	// Again takes in again, in its turn, what is held of a recording that stayed behind.
+	Again func(context.Context, evidence.RecordingID)
 }
 
 // Uplink runs from Run to the end of its context. The other methods are safe for concurrent use.
@@ -51,11 +61,17 @@ type Uplink struct {
 	rescan  bool          // wanted lists were cut: ask for everything pending once the queue is empty
 	receipt time.Time     // when the last receipt came
 	wake    chan struct{} // has a value when the server's head is to be asked for again
+	met     chan struct{} // has a value when the server's head was got
+
+	down      atomic.Bool // nothing has got through since the last failure
+	anchoring sync.Mutex  // guards the next two
+	anchored  time.Time   // when the newest anchor was made by this process
+	branch    int         // the spool's then
 }
 
 // New returns an uplink that does nothing yet.
 func New(c Config) *Uplink {
-	u := &Uplink{Config: c, q: newQueue(), rescan: true, wake: make(chan struct{}, 1)}
+	u := &Uplink{Config: c, q: newQueue(), rescan: true, wake: make(chan struct{}, 1), met: make(chan struct{}, 1)}
 	u.alarms = alarms{now: c.Now, log: c.Logger}
 	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
 		g.now = c.Now
@@ -96,6 +112,7 @@ func (u *Uplink) Run(ctx context.Context) {
 		all.Go(func() { u.receipts(ctx) })
 	}
 	all.Go(func() { u.scan(ctx) })
+	all.Go(func() { u.upkeep(ctx) })
 	all.Wait()
 	u.later.Wait()
 	u.Client.Close()
@@ -121,6 +138,7 @@ func (u *Uplink) failed(ctx context.Context, key string, g *gate, err error) (fi
 	}
 	al, final := explain(key, u.Server, err)
 	u.alarms.raise(ctx, al)
+	u.down.Store(true)
 	g.fail(final)
 	return final
 }
@@ -129,10 +147,19 @@ func (u *Uplink) failed(ctx context.Context, key string, g *gate, err error) (fi
 func deviceWide(err error) bool {
 	var refusal *transport.Error
 	if errors.As(err, &refusal) {
-		return refusal.Code == transport.CodeUnknownDevice || refusal.Code == transport.CodeRevoked
+		return refusal.Code == transport.CodeUnknownDevice || refusal.Code == transport.CodeRevoked || refusal.Code == transport.CodeCertificate
 	}
 	_, final := explain("", "", err)
 	return final
+}
+
+// parted reports whether the server refused a batch because it has other statements.
+func parted(err error) bool {
+	var refusal *transport.Error
+	if !errors.As(err, &refusal) || refusal.Status == 0 {
+		return false
+	}
+	return refusal.Code == transport.CodeFork || refusal.Code == transport.CodeBehind || refusal.Code == transport.CodeChainBroken
 }
 
 // Keys of alarms. A bad receipt's alarm stands until a good one comes.
@@ -166,7 +193,10 @@ func (u *Uplink) statements(ctx context.Context) {
 			u.mu.Lock()
 			u.synced = false
 			u.mu.Unlock()
-			if u.failed(ctx, keyFor(err), g, err) {
+			if parted(err) { // the server's head says where to go on
+				u.alarms.raise(ctx, Alarm{Key: key, What: err.Error(), Kept: allKept, Do: byItsel})
+				g.fail(false)
+			} else if u.failed(ctx, keyFor(err), g, err) {
 				g.open()
 				u.device.fail(true) // nothing else of this device can go on either
 			}
@@ -199,6 +229,7 @@ func (u *Uplink) forgotten() {
 func (u *Uplink) cleared(ctx context.Context, key string, g *gate) {
 	g.ok()
 	u.device.ok()
+	u.down.Store(false)
 	u.alarms.clear(ctx, key)
 }
 
@@ -250,10 +281,9 @@ func (u *Uplink) sync(ctx context.Context) (uint64, error) {
 	if head.Seq != nil {
 		own, err := u.Spool.HeadAt(*head.Seq)
 		if err != nil || own != head.Head || *head.Seq >= u.Spool.Sealed() {
-			return 0, &transport.Error{Status: 409, Code: transport.CodeFork,
-				Message: fmt.Sprintf("the server has another chain of this device than this state folder: they part at or before statement %d", *head.Seq),
-				Kept:    allKept,
-				Do:      "do not delete anything; was an old copy of the state folder put back? A person must compare the two"}
+			if err := u.elsewhere(ctx, head); err != nil {
+				return 0, err
+			}
 		}
 		next = *head.Seq + 1
 	}
@@ -261,6 +291,10 @@ func (u *Uplink) sync(ctx context.Context) (uint64, error) {
 	u.next, u.synced, u.rescan = next, true, true
 	u.mu.Unlock()
 	u.q.poke() // for scan
+	select {
+	case u.met <- struct{}{}:
+	default:
+	}
 	return next, nil
 }
 
@@ -292,23 +326,30 @@ func (u *Uplink) tight() (bool, error) {
 
 // keepSeen checks a seen receipt and keeps it.
 func (u *Uplink) keepSeen(r transport.Receipt, b spool.Batch) error {
-	v, err := r.Tlog().Verify(u.Log)
-	if err != nil {
-		return &badReceipt{fmt.Errorf("seen receipt up to %d: %w", b.Last, err)}
-	}
-	leaf, err := evidence.ParseLeafUnverified(v.Leaf)
-	if err != nil {
-		return &badReceipt{fmt.Errorf("seen receipt up to %d: %w", b.Last, err)}
-	}
 	device, err := u.Spool.Device()
 	if err != nil {
 		return err
 	}
-	seen, ok := leaf.(*evidence.Seen)
-	if !ok || seen.Device != device || seen.Seq != b.Last || seen.Head != b.Head {
-		return &badReceipt{fmt.Errorf("seen receipt up to %d: it speaks of something else", b.Last)}
+	if err := u.checkSeen(r, evidence.Seen{Device: device, Seq: b.Last, Head: b.Head}); err != nil {
+		return &badReceipt{fmt.Errorf("seen receipt up to %d: %w", b.Last, err)}
 	}
 	return u.Spool.KeepSeen(b.Last, r.Tlog())
+}
+
+// checkSeen checks that a receipt is the home log's, and says what want says of device, seq and head.
+func (u *Uplink) checkSeen(r transport.Receipt, want evidence.Seen) error {
+	v, err := r.Tlog().Verify(u.Log)
+	if err != nil {
+		return err
+	}
+	leaf, err := evidence.ParseLeafUnverified(v.Leaf)
+	if err != nil {
+		return err
+	}
+	if seen, ok := leaf.(*evidence.Seen); !ok || seen.Device != want.Device || seen.Seq != want.Seq || seen.Head != want.Head {
+		return errors.New("it speaks of something else")
+	}
+	return nil
 }
 
 // badReceipt is a receipt that does not hold.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
 )
 
 // hierarchies that get authorisation values, with the bit of TPMA_PERMANENT that says whether one is set.
@@ -38,7 +39,7 @@ func (secret) String() string { return "(secret)" }
 // GoString implements fmt.GoStringer.
 func (secret) GoString() string { return "(secret)" }
 
-// auths are the hierarchies' authorisation values that are ours, by name. A hierarchy stands in it from before its value is set
+// auths are the authorisation values that are ours, of hierarchies and of the counter, by name. A hierarchy stands in it from before its value is set
 // in the TPM, and never if somebody else's value was found there: a wrong guess for lockout would lock it for a day.
 type auths struct {
 	path   string
@@ -70,22 +71,28 @@ func readAuths(dir string) (*auths, error) {
 	return a, nil
 }
 
-// prepare makes a value for every hierarchy that has none in the TPM (by its permanent bits) and none here, and keeps them
-// durably before anybody sets them.
+// prepare makes a value for every hierarchy that has none in the TPM (by its permanent bits) and none here, and for the counter, and
+// keeps them durably before anybody sets them.
 func (a *auths) prepare(permanent uint32) error {
 	if a.path == "" {
 		return nil
 	}
 	changed := false
+	names := []string{counterAuth}
 	for _, h := range hierarchies {
-		if permanent&h.bit != 0 || len(a.values[h.name]) != 0 {
+		if permanent&h.bit == 0 {
+			names = append(names, h.name)
+		}
+	}
+	for _, name := range names {
+		if len(a.values[name]) != 0 {
 			continue
 		}
 		v, err := newSecret()
 		if err != nil {
 			return err
 		}
-		a.values[h.name], changed = v, true
+		a.values[name], changed = v, true
 	}
 	if !changed {
 		return nil
@@ -115,4 +122,31 @@ func newSecret() (secret, error) {
 		}
 	}
 	return v, nil
+}
+
+// authorised calls f with the named hierarchy: with no password while none is set, else under a salted session, so that
+// the value does not cross the bus.
+func (a *auths) authorised(t transport.TPM, permanent uint32, name string, f func(tpm2.AuthHandle) error) error {
+	for _, h := range hierarchies {
+		if h.name != name {
+			continue
+		}
+		auth := tpm2.AuthHandle{Handle: h.handle, Name: tpm2.HandleName(h.handle), Auth: tpm2.PasswordAuth(nil)}
+		if permanent&h.bit == 0 {
+			return f(auth)
+		}
+		value := a.values[name]
+		if len(value) == 0 {
+			return fmt.Errorf("%s: %w", name, ErrForeign)
+		}
+		return withSalt(t, func(salt tpm2.AuthOption) error {
+			auth.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, salt, tpm2.Auth(value))
+			err := f(auth)
+			if errors.Is(err, tpm2.TPMRCBadAuth) || errors.Is(err, tpm2.TPMRCAuthFail) {
+				err = fmt.Errorf("%s: %w: %w", name, ErrForeign, err)
+			}
+			return err
+		})
+	}
+	return fmt.Errorf("unknown hierarchy %q", name)
 }

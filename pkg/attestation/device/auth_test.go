@@ -31,14 +31,14 @@ func TestAuthsAreKeptBeforeUseAndNeverGuessed(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, err := readAuths(dir)
-	if err != nil || len(b.values) != 2 || b.values["lockout"] != nil || !bytes.Equal(b.values["owner"], a.values["owner"]) {
+	if err != nil || len(b.values) != 3 || b.values["lockout"] != nil || !bytes.Equal(b.values["owner"], a.values["owner"]) {
 		t.Fatalf("%d values, %v", len(b.values), err)
 	}
 	if err := b.prepare(0); err != nil { // cleared since
 		t.Fatal(err)
 	}
 	c, err := readAuths(dir)
-	if err != nil || len(c.values) != 3 || !bytes.Equal(c.values["owner"], a.values["owner"]) {
+	if err != nil || len(c.values) != 4 || !bytes.Equal(c.values["owner"], a.values["owner"]) {
 		t.Fatalf("%d values, %v", len(c.values), err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, authFile), []byte(`{"owner":"zz"}`), 0o600); err != nil {

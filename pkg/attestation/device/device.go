@@ -40,5 +40,6 @@ var (
 	ErrNoKey     = errors.New("the TPM holds no attestation key at this handle; nothing was changed: enrol this device")
 	ErrWrongKey  = errors.New("the TPM holds another kind of key at this handle; nothing was changed: choose another handle")
 	ErrForeign   = errors.New("the TPM's hierarchies belong to somebody else; nothing was changed: clear the TPM in the firmware's settings or choose another device")
+	ErrReplaced  = errors.New("the TPM is not the one that this device enrolled with any more: it was replaced, or cleared; what was recorded is kept unsealed: put the old one back, or enrol this device again in a new state folder")
 	ErrNoTPMHere = errors.New("TPMs can't be opened on this operating system")
 )

@@ -38,7 +38,12 @@ func newLine(path string, timeout time.Duration) *line {
 // do runs f with the TPM and waits for it no longer than ctx and the time-out allow. When it gives up, f's next command
 // gets an error, its present one is cut off if the transport can do that, and nobody else has a turn before f has ended.
 func (l *line) do(ctx context.Context, f func(transport.TPM) error) error {
-	timer := time.NewTimer(l.timeout)
+	return l.doWithin(ctx, l.timeout, f)
+}
+
+// doWithin is do with a time-out of its own, for what takes longer.
+func (l *line) doWithin(ctx context.Context, timeout time.Duration, f func(transport.TPM) error) error {
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case l.turn <- struct{}{}:

@@ -19,15 +19,17 @@ type Provisioned struct {
 	Created       bool  // false: the key at the handle was fitting and is used
 	ClearDisabled bool  // TPM2_Clear is disabled, and enabling it needs a lockout authorisation that is set
 	Hardening     error // why authorisations could not be set or Clear not be disabled; nil if all of that held
+	CounterError  error // why the TPM has no usable counter; nil if it has one
 }
 
-// Provision makes the attestation key, unless a fitting one is at the handle, and then protects it: it sets authorisation
-// values for the owner, endorsement and lockout hierarchies where they are empty and disables TPM2_Clear. That this protection could not be had fails nothing; it is
+// Provision makes the attestation key and the TLS key, unless fitting ones are at their handles, and the counter, and then protects them: it sets authorisation
+// values for the owner, endorsement and lockout hierarchies where they are empty and disables TPM2_Clear. That this protection or a counter could not be had fails nothing; it is
 // reported. It may be repeated and takes up what a crash left undone: values are durable in config.State
-// (tpm-auth.json, mode 0600) before they are set. With an empty config.State nothing is protected.
+// (tpm-auth.json, mode 0600) before they are set. With an empty config.State nothing is protected, and there is no counter.
 //
-// The key is a restricted ECDSA P-256 signing primary of the endorsement hierarchy, made with 64 random bytes as unique that
-// nobody keeps: TPM2_Clear destroys it for good. At most two objects and one session are loaded at a time. New
+// Both keys are ECDSA P-256 signing primaries of the endorsement hierarchy, made with 64 random bytes as unique that nobody keeps: TPM2_Clear destroys
+// them for good. The attestation key is restricted; the TLS key is not. The endorsement key is not made here: it can be made anew at
+// any time. At most two objects and two sessions are loaded at a time. New
 // authorisation values cross the bus encrypted, under a session salted with a key of the TPM's null hierarchy: that is proof against listening, not against somebody
 // who answers in the TPM's place.
 //
@@ -77,7 +79,15 @@ func (p *provisioner) run(ctx context.Context) (Provisioned, error) {
 		return Provisioned{}, err
 	}
 	var result Provisioned
-	if err := p.line.do(ctx, func(t transport.TPM) error { return p.ensureKey(t, permanent, &result) }); err != nil {
+	if err := p.line.do(ctx, func(t transport.TPM) error { return p.ensureKeys(t, permanent, &result) }); err != nil {
+		return Provisioned{}, err
+	}
+	err = p.line.do(ctx, func(t transport.TPM) error { return p.ensureCounter(t, permanent) })
+	var rc tpm2.TPMRC
+	switch {
+	case errors.As(err, &rc) || errors.Is(err, ErrNoCounter) || errors.Is(err, ErrForeign):
+		result.CounterError = err
+	case err != nil:
 		return Provisioned{}, err
 	}
 	result.Hardening = p.harden(ctx, permanent)
@@ -89,43 +99,50 @@ func (p *provisioner) run(ctx context.Context) (Provisioned, error) {
 	return result, err
 }
 
-func (p *provisioner) ensureKey(t transport.TPM, permanent uint32, result *Provisioned) error {
+func (p *provisioner) ensureKeys(t transport.TPM, permanent uint32, result *Provisioned) error {
 	var err error
 	result.Key, err = readKey(t, p.config.Handle)
-	if !errors.Is(err, ErrNoKey) {
+	if errors.Is(err, ErrNoKey) {
+		if err = p.makeKey(t, permanent, "attestation key", p.config.Handle, true); err == nil {
+			result.Created = true
+			result.Key, err = readKey(t, p.config.Handle)
+		}
+	}
+	if err != nil {
 		return err
 	}
-	if err := p.makeKey(t, permanent); err != nil {
-		return err
+	_, err = openTLSKey(t, p.config, result.Key)
+	if errors.Is(err, ErrNoKey) {
+		if err = p.makeKey(t, permanent, "TLS key", p.config.Handle+tlsOffset, false); err == nil {
+			_, err = openTLSKey(t, p.config, result.Key)
+		}
 	}
-	result.Created = true
-	result.Key, err = readKey(t, p.config.Handle)
 	return err
 }
 
-func (p *provisioner) makeKey(t transport.TPM, permanent uint32) error {
-	template, err := keyTemplate()
+func (p *provisioner) makeKey(t transport.TPM, permanent uint32, what string, handle uint32, restricted bool) error {
+	template, err := keyTemplate(restricted)
 	if err != nil {
 		return err
 	}
 	var made *tpm2.CreatePrimaryResponse
-	err = p.authorised(t, permanent, "endorsement", func(auth tpm2.AuthHandle) error {
+	err = p.auths.authorised(t, permanent, "endorsement", func(auth tpm2.AuthHandle) error {
 		made, err = tpm2.CreatePrimary{PrimaryHandle: auth, InPublic: tpm2.New2B(template)}.Execute(t)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("make attestation key: %w", err)
+		return fmt.Errorf("make %s: %w", what, err)
 	}
-	err = p.authorised(t, permanent, "owner", func(auth tpm2.AuthHandle) error {
+	err = p.auths.authorised(t, permanent, "owner", func(auth tpm2.AuthHandle) error {
 		_, err := tpm2.EvictControl{
 			Auth:             auth,
 			ObjectHandle:     tpm2.NamedHandle{Handle: made.ObjectHandle, Name: made.Name},
-			PersistentHandle: tpm2.TPMHandle(p.config.Handle),
+			PersistentHandle: tpm2.TPMHandle(handle),
 		}.Execute(t)
 		return err
 	})
 	if err != nil {
-		err = fmt.Errorf("make attestation key persistent: %w", err)
+		err = fmt.Errorf("make %s persistent: %w", what, err)
 	}
 	return errors.Join(err, flush(t, made.ObjectHandle))
 }
@@ -184,33 +201,6 @@ func disableClear(t transport.TPM) error {
 	return nil
 }
 
-// authorised calls f with the named hierarchy: with no password while none is set, else under a salted session, so that
-// the value does not cross the bus.
-func (p *provisioner) authorised(t transport.TPM, permanent uint32, name string, f func(tpm2.AuthHandle) error) error {
-	for _, h := range hierarchies {
-		if h.name != name {
-			continue
-		}
-		auth := tpm2.AuthHandle{Handle: h.handle, Name: tpm2.HandleName(h.handle), Auth: tpm2.PasswordAuth(nil)}
-		if permanent&h.bit == 0 {
-			return f(auth)
-		}
-		value := p.auths.values[name]
-		if len(value) == 0 {
-			return fmt.Errorf("%s: %w", name, ErrForeign)
-		}
-		return withSalt(t, func(salt tpm2.AuthOption) error {
-			auth.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, salt, tpm2.Auth(value))
-			err := f(auth)
-			if errors.Is(err, tpm2.TPMRCBadAuth) || errors.Is(err, tpm2.TPMRCAuthFail) {
-				err = fmt.Errorf("%s: %w: %w", name, ErrForeign, err)
-			}
-			return err
-		})
-	}
-	return fmt.Errorf("unknown hierarchy %q", name)
-}
-
 // withSalt lends f a decryption key of the null hierarchy for salting sessions.
 func withSalt(t transport.TPM, f func(tpm2.AuthOption) error) error {
 	null := tpm2.TPMRHNull
@@ -228,7 +218,7 @@ func withSalt(t transport.TPM, f func(tpm2.AuthOption) error) error {
 	return errors.Join(err, flush(t, made.ObjectHandle))
 }
 
-func keyTemplate() (tpm2.TPMTPublic, error) {
+func keyTemplate(restricted bool) (tpm2.TPMTPublic, error) {
 	var unique [64]byte
 	if _, err := rand.Read(unique[:]); err != nil {
 		return tpm2.TPMTPublic{}, err
@@ -238,7 +228,7 @@ func keyTemplate() (tpm2.TPMTPublic, error) {
 		NameAlg: tpm2.TPMAlgSHA256,
 		ObjectAttributes: tpm2.TPMAObject{
 			FixedTPM: true, FixedParent: true, SensitiveDataOrigin: true, UserWithAuth: true, NoDA: true,
-			Restricted: true, SignEncrypt: true,
+			Restricted: restricted, SignEncrypt: true,
 		},
 		Parameters: tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{
 			Symmetric: tpm2.TPMTSymDefObject{Algorithm: tpm2.TPMAlgNull},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"camseal/pkg/attestation/device/swtpmtest"
@@ -62,7 +63,7 @@ func TestProvisionTakesUpWhatACrashLeft(t *testing.T) {
 				t.Fatalf("cut at %d: %v", n, err)
 			}
 			p, err := Provision(t.Context(), config)
-			if err != nil || !p.ClearDisabled || p.Hardening != nil {
+			if err != nil || !p.ClearDisabled || p.Hardening != nil || p.CounterError != nil {
 				t.Fatalf("after a cut at %d (after: %v): %+v, %v", n, after, p, err)
 			}
 			if n > 200 {
@@ -119,3 +120,35 @@ func (lockedOut) Send([]byte) ([]byte, error) {
 	return []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 0x09, 0x21}, nil
 }
 func (lockedOut) Close() error { return nil }
+
+// What is under dictionary-attack protection, which nothing of ours is, gives ErrLockout once the TPM is in lockout.
+func TestLockoutIsNamed(t *testing.T) {
+	s := swtpmtest.Start(t)
+	l := newLine(s.Path(), DefaultTimeout)
+	template, err := keyTemplate(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.ObjectAttributes.NoDA = false
+	err = l.do(t.Context(), func(t transport.TPM) error {
+		made, err := tpm2.CreatePrimary{
+			PrimaryHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Name: tpm2.HandleName(tpm2.TPMRHOwner), Auth: tpm2.PasswordAuth(nil)},
+			InSensitive:   tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{UserAuth: tpm2.TPM2BAuth{Buffer: []byte("right")}}},
+			InPublic:      tpm2.New2B(template),
+		}.Execute(t)
+		for try := 0; err == nil || errors.Is(err, tpm2.TPMRCAuthFail); try++ {
+			if try == 50 {
+				return errors.New("wrong values are taken without end")
+			}
+			_, err = tpm2.Certify{
+				ObjectHandle: tpm2.AuthHandle{Handle: made.ObjectHandle, Name: made.Name, Auth: tpm2.PasswordAuth([]byte("wrong"))},
+				SignHandle:   tpm2.AuthHandle{Handle: made.ObjectHandle, Name: made.Name, Auth: tpm2.PasswordAuth([]byte("wrong"))},
+				InScheme:     tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull},
+			}.Execute(t)
+		}
+		return err
+	})
+	if !errors.Is(err, ErrLockout) {
+		t.Fatal(err)
+	}
+}

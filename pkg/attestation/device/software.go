@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,18 +19,18 @@ import (
 
 type software struct {
 	private *ecdsa.PrivateKey
+	tls     *ecdsa.PrivateKey
 	key     *attestation.Key
 }
 
-// OpenSoftware opens the device of class software whose key is in keyFile (PKCS #8, one PEM block, mode 0600), and makes
-// the key if there is no such file. A file that others may read is refused.
+// OpenSoftware opens the device of class software whose key is in keyFile (PKCS #8, one PEM block, mode 0600), with its TLS key in
+// keyFile.tls, and makes the keys if there are no such files. A file that others may read is refused.
 func OpenSoftware(keyFile string) (TPM, error) {
-	private, err := readSoftwareKey(keyFile)
-	if errors.Is(err, os.ErrNotExist) {
-		if err = makeSoftwareKey(keyFile); err == nil || errors.Is(err, os.ErrExist) {
-			private, err = readSoftwareKey(keyFile)
-		}
+	private, err := openKeyFile(keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("open software key: %w", err)
 	}
+	tls, err := openKeyFile(keyFile + ".tls")
 	if err != nil {
 		return nil, fmt.Errorf("open software key: %w", err)
 	}
@@ -41,7 +42,17 @@ func OpenSoftware(keyFile string) (TPM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open software key: %w", err)
 	}
-	return &software{private: private, key: key}, nil
+	return &software{private: private, tls: tls, key: key}, nil
+}
+
+func openKeyFile(path string) (*ecdsa.PrivateKey, error) {
+	private, err := readSoftwareKey(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = makeSoftwareKey(path); err == nil || errors.Is(err, os.ErrExist) {
+			private, err = readSoftwareKey(path)
+		}
+	}
+	return private, err
 }
 
 func makeSoftwareKey(path string) error {
@@ -121,6 +132,39 @@ func (s *software) Quote(ctx context.Context, head evidence.Digest, upto uint64)
 func (s *software) Clock(ctx context.Context) (reset, restart uint32, clock uint64, err error) {
 	return 0, 0, 0, ctx.Err()
 }
+
+// Endorsement implements Identity.
+func (s *software) Endorsement(ctx context.Context) (ekPublic, ekCert []byte, err error) {
+	return nil, nil, ctx.Err()
+}
+
+// Activate implements Identity.
+func (s *software) Activate(context.Context, []byte, []byte) ([]byte, error) { return nil, ErrNoTPM }
+
+// TLSKey implements Identity.
+func (s *software) TLSKey() crypto.Signer { return s.tls }
+
+// TLSProof implements Identity.
+func (s *software) TLSProof() *attestation.KeyProof { return nil }
+
+// Counter implements Identity.
+func (s *software) Counter(ctx context.Context) (*evidence.CounterRef, uint64, error) {
+	return nil, 0, ctx.Err()
+}
+
+// Increment implements Identity.
+func (s *software) Increment(context.Context) error { return ErrNoCounter }
+
+// Count implements Identity.
+func (s *software) Count(context.Context, uint64, evidence.Digest) (evidence.Count, error) {
+	return evidence.Count{}, ErrNoCounter
+}
+
+// Protect implements Identity.
+func (s *software) Protect(context.Context, []byte) ([]byte, error) { return nil, ErrNoTPM }
+
+// Reveal implements Identity.
+func (s *software) Reveal(context.Context, []byte) ([]byte, error) { return nil, ErrNoTPM }
 
 // Close implements TPM.
 func (s *software) Close() error { return nil }

@@ -24,9 +24,9 @@ const (
 // Config says where the TPM is and what Camseal uses of it.
 type Config struct {
 	Path     string        // "/dev/tpmrm0", or "swtpm:" and the path of swtpm's command socket
-	Handle   uint32        // persistent handle of the attestation key; 0: DefaultHandle
+	Handle   uint32        // persistent handle of the attestation key, the TLS key's is 0x10 behind it; 0: DefaultHandle
 	ChainPCR int           // 8-15; 0: attestation.DefaultChainPCR
-	State    string        // folder for the hierarchies' authorisation values and the lock
+	State    string        // folder for the authorisation values and the lock
 	Timeout  time.Duration // for one piece of work, waiting for the one before included; 0: DefaultTimeout
 }
 
@@ -53,12 +53,17 @@ type chip struct {
 	config Config
 	line   *line
 	key    *attestation.Key
+	tls    *tlsKey
+	auths  *auths
 	unlock func() error
 
-	known []evidence.Digest // PCR values last seen or worked out; only used in turn
+	// Only used in turn.
+	known       []evidence.Digest // PCR values last seen or worked out
+	endorsement *endorsement      // nil: not looked for yet
 }
 
 // Open opens a TPM that was provisioned. It takes the state folder's lock (ErrLocked). Errors: ErrNoKey, ErrWrongKey, ErrHanging.
+// The attestation key certifies the TLS key at each Open.
 func Open(ctx context.Context, config Config) (TPM, error) {
 	config, err := config.filled()
 	if err != nil {
@@ -69,15 +74,51 @@ func Open(ctx context.Context, config Config) (TPM, error) {
 		return nil, err
 	}
 	c := &chip{config: config, line: newLine(config.Path, config.Timeout), unlock: unlock}
-	err = c.line.do(ctx, func(t transport.TPM) error {
-		key, err := readKey(t, config.Handle)
-		c.key = key
-		return err
-	})
+	if c.auths, err = readAuths(config.State); err == nil {
+		err = c.line.do(ctx, c.readKeys)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open TPM %s: %w", config.Path, errors.Join(err, c.line.close(), unlock()))
 	}
 	return c, nil
+}
+
+func (c *chip) readKeys(t transport.TPM) error {
+	if direct(c.config.Path) {
+		if err := flushAll(t); err != nil { // of an agent that was killed at work
+			return err
+		}
+	}
+	key, err := readKey(t, c.config.Handle)
+	if err != nil {
+		return err
+	}
+	tls, err := openTLSKey(t, c.config, key)
+	if err != nil {
+		return err
+	}
+	tls.do = c.do
+	c.key, c.tls = key, tls
+	return nil
+}
+
+// do is line.do for what needs this device's keys: when it fails, the TPM is asked whether it still holds them (ErrReplaced).
+func (c *chip) do(ctx context.Context, f func(transport.TPM) error) error {
+	return c.doWithin(ctx, c.config.Timeout, f)
+}
+
+func (c *chip) doWithin(ctx context.Context, timeout time.Duration, f func(transport.TPM) error) error {
+	return c.line.doWithin(ctx, timeout, func(t transport.TPM) error {
+		err := f(t)
+		if err == nil {
+			return nil
+		}
+		key, other := readKey(t, c.config.Handle)
+		if errors.Is(other, ErrNoKey) || errors.Is(other, ErrWrongKey) || other == nil && key.Name() != c.key.Name() {
+			return fmt.Errorf("%w: %w", ErrReplaced, err)
+		}
+		return err
+	})
 }
 
 // readKey reads the persistent key and checks that it is an attestation key in the endorsement hierarchy.
@@ -210,7 +251,7 @@ func (c *chip) Extend(ctx context.Context, head evidence.Digest) error {
 // Quote implements TPM.
 func (c *chip) Quote(ctx context.Context, head evidence.Digest, upto uint64) (evidence.Seal, error) {
 	seal := evidence.Seal{Head: head, Type: "seal", Upto: upto}
-	err := c.line.do(ctx, func(t transport.TPM) error { return c.quote(t, &seal) })
+	err := c.do(ctx, func(t transport.TPM) error { return c.quote(t, &seal) })
 	if err != nil {
 		return evidence.Seal{}, fmt.Errorf("quote head %d: %w", upto, err)
 	}
@@ -256,12 +297,8 @@ func (c *chip) quoteOnce(t transport.TPM, seal *evidence.Seal) error {
 	if err != nil {
 		return err
 	}
-	ecdsa, err := response.Signature.Signature.ECDSA()
-	if err != nil {
-		return err
-	}
 	seal.Attest = response.Quoted.Bytes()
-	seal.Sig, err = attestation.EncodeSignature(number(ecdsa.SignatureR), number(ecdsa.SignatureS))
+	seal.Sig, err = encodeSignature(response.Signature)
 	return err
 }
 

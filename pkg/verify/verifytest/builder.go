@@ -1,14 +1,13 @@
 package verifytest
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"crypto/elliptic"
 	"crypto/sha256"
 	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
@@ -27,17 +26,93 @@ type Device struct {
 	Recs   []evidence.RecordingID
 	Heads  []evidence.Digest
 	Seals  []evidence.Seal
+	Counts []PlacedCount
 
+	owed    []uint64
+	counted map[uint64]bool // those of owed that are to be counted up for
 	at      int64
 	numbers map[evidence.RecordingID]uint64
 	salts   int
 }
 
+const firstAt = 1790000000000 // the device's clock at its first statement, milliseconds since 1970 UTC
+
+// PlacedCount is a count record and how many seals stand before it.
+type PlacedCount struct {
+	evidence.Count
+	Seals int
+}
+
 // NewDevice enrols a device with a home log.
 func NewDevice(s Sealer, homeLog string) (*Device, error) {
-	d := &Device{Sealer: s, at: 1790000000000, numbers: map[evidence.RecordingID]uint64{}}
-	_, err := d.Say(evidence.RecordingID{}, &evidence.Enrol{AK: s.Key().Bytes(), Class: s.Key().Class(), HomeLog: homeLog, TLSKey: evidence.Bytes("tls")})
+	return NewDeviceWith(s, evidence.Enrol{HomeLog: homeLog})
+}
+
+// NewDeviceWith enrols a device that says more of itself than what follows from its sealer.
+func NewDeviceWith(s Sealer, enrol evidence.Enrol) (*Device, error) {
+	d := &Device{Sealer: s, at: firstAt, numbers: map[evidence.RecordingID]uint64{}, counted: map[uint64]bool{}}
+	enrol.AK, enrol.Class, enrol.TLSKey = s.Key().Bytes(), s.Key().Class(), evidence.Bytes("tls")
+	if c, ok := s.(Counting); ok {
+		var err error
+		if enrol.Counter, _, err = c.Counter(context.Background()); err != nil {
+			return nil, err
+		}
+	}
+	_, err := d.Say(evidence.RecordingID{}, &enrol)
 	return d, err
+}
+
+// Value returns the counter's value as a statement names it, plus more; empty without a counter.
+func (d *Device) Value(more uint64) (string, error) {
+	c, ok := d.Sealer.(Counting)
+	if !ok {
+		return "", nil
+	}
+	ref, value, err := c.Counter(context.Background())
+	if ref == nil || err != nil {
+		return "", err
+	}
+	return strconv.FormatUint(value+more, 10), nil
+}
+
+// owes remembers what needs a count record.
+func (d *Device) owes(seq uint64, body evidence.Body) {
+	value, up := "", false
+	switch b := body.(type) {
+	case *evidence.Enrol:
+		if b.Counter != nil {
+			value = "any"
+		}
+	case *evidence.Boot:
+		value = b.Counter
+	case *evidence.Intake:
+		value, up = b.Counter, true
+	case *evidence.Open:
+		value, up = b.Counter, true
+	}
+	if value != "" {
+		d.owed, d.counted[seq] = append(d.owed, seq), up
+	}
+}
+
+// Count pays all that is owed, in order.
+func (d *Device) Count() error {
+	ctx := context.Background()
+	for _, seq := range d.owed {
+		c := d.Sealer.(Counting)
+		if d.counted[seq] {
+			if err := c.Increment(ctx); err != nil {
+				return err
+			}
+		}
+		r, err := c.Count(ctx, seq, d.Heads[seq])
+		if err != nil {
+			return err
+		}
+		d.Counts = append(d.Counts, PlacedCount{r, len(d.Seals)})
+	}
+	d.owed = nil
+	return nil
 }
 
 // Say writes the next statement and returns its number.
@@ -56,14 +131,26 @@ func (d *Device) Say(rec evidence.RecordingID, body evidence.Body) (uint64, erro
 	}
 	d.Heads = append(d.Heads, evidence.NextHead(s.Seq, rec, prev, digest))
 	d.Lines, d.Digest, d.Recs = append(d.Lines, line), append(d.Digest, digest), append(d.Recs, rec)
+	d.owes(s.Seq, body)
 	d.numbers[rec]++
 	d.salts++
 	d.at += 40
 	return s.Seq, nil
 }
 
+// Advance moves the device's clock, milliseconds.
+func (d *Device) Advance(ms int64) { d.at += ms }
+
+// Forget gives up the count records that are owed.
+func (d *Device) Forget() { d.owed = nil }
+
 // Boot says what the sealer's state is.
-func (d *Device) Boot(intents ...evidence.Digest) error {
+func (d *Device) Boot(intents ...evidence.Digest) error { return d.boot(nil, intents) }
+
+// BootBehind is Boot by a device that goes on behind its server's head, with its own last statement.
+func (d *Device) BootBehind(last uint64) error { return d.boot(&last, nil) }
+
+func (d *Device) boot(last *uint64, intents []evidence.Digest) error {
 	ctx := context.Background()
 	pcrs, err := d.Sealer.PCRs(ctx)
 	if err != nil {
@@ -73,13 +160,25 @@ func (d *Device) Boot(intents ...evidence.Digest) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.Say(evidence.RecordingID{}, &evidence.Boot{ChainPCR: uint64(d.Sealer.ChainPCR()), Intents: append([]evidence.Digest{}, intents...),
+	value, err := d.Value(0)
+	if err != nil {
+		return err
+	}
+	_, err = d.Say(evidence.RecordingID{}, &evidence.Boot{Counter: value, Last: last, ChainPCR: uint64(d.Sealer.ChainPCR()), Intents: append([]evidence.Digest{}, intents...),
 		PCRs: append([]evidence.Digest{}, pcrs...), ResetCount: uint64(reset), RestartCount: uint64(restart), Software: "verifytest 1"})
 	return err
 }
 
-// Seal seals all statements so far.
+// Seal seals all statements so far, and counts those that are owed.
 func (d *Device) Seal() error {
+	if err := d.SealOnly(); err != nil {
+		return err
+	}
+	return d.Count()
+}
+
+// SealOnly seals all statements so far.
+func (d *Device) SealOnly() error {
 	ctx := context.Background()
 	upto := len(d.Lines) - 1
 	if err := d.Sealer.Extend(ctx, d.Heads[upto]); err != nil {
@@ -90,6 +189,21 @@ func (d *Device) Seal() error {
 	return err
 }
 
+// Attested returns seals and count records in their order.
+func (d *Device) Attested() []any {
+	var out []any
+	counts := d.Counts
+	for i := range len(d.Seals) + 1 {
+		for len(counts) > 0 && counts[0].Seals == i {
+			out, counts = append(out, counts[0].Count), counts[1:]
+		}
+		if i < len(d.Seals) {
+			out = append(out, d.Seals[i])
+		}
+	}
+	return out
+}
+
 // RecID returns a recording id that follows from a name.
 func RecID(name string) evidence.RecordingID {
 	d := sha256.Sum256([]byte("recording " + name))
@@ -98,7 +212,11 @@ func RecID(name string) evidence.RecordingID {
 
 // Import takes in a file as one recording, sealing after every third chunk and at the end.
 func (d *Device) Import(rec evidence.RecordingID, name, why string, content []byte, chunkSize int) error {
-	intake, err := d.Say(evidence.RecordingID{}, &evidence.Intake{Recorder: "BZ02712", Slot: "import"})
+	value, err := d.Value(1)
+	if err != nil {
+		return err
+	}
+	intake, err := d.Say(evidence.RecordingID{}, &evidence.Intake{Counter: value, Recorder: "BZ02712", Slot: "import"})
 	if err != nil {
 		return err
 	}
@@ -142,157 +260,4 @@ func (d *Device) Recording(rec evidence.RecordingID) (*verify.Recording, error) 
 		}
 	}
 	return r, nil
-}
-
-// Bundle writes parts of a bundle and puts them together. Its steps are those that a server takes.
-type Bundle struct {
-	Files   verify.Memory
-	Log     *Log
-	Device  *Device
-	Rec     evidence.RecordingID
-	indexes []int64 // of the receipts to put in
-	custody []byte
-	seen    *uint64
-}
-
-// Seen logs all that the device said so far.
-func (b *Bundle) Seen() error {
-	last := len(b.Device.Lines) - 1
-	index, err := b.Log.Append(&evidence.Seen{Device: b.Device.Sealer.Key().Name(), Head: b.Device.Heads[last], Prev: b.seen, Seq: uint64(last)})
-	prev := uint64(index)
-	b.seen, b.indexes = &prev, append(b.indexes, index)
-	return err
-}
-
-// Stored logs that the chunks so far are in the vault.
-func (b *Bundle) Stored() error {
-	r, err := b.Device.Recording(b.Rec)
-	if err != nil {
-		return err
-	}
-	x := r.Exhibit()
-	index, err := b.Log.Append(&evidence.Stored{Chunks: uint64(len(x.Chunks)), Close: x.Close, Device: x.Device, List: evidence.ListDigest(x.Chunks),
-		Lock: evidence.LockFolder, Manifest: evidence.Sum([]byte("manifest")), Open: x.Open, Rec: x.Rec, Until: 1900000000000, Vault: "0123456789abcdef"})
-	b.indexes = append(b.indexes, index)
-	return err
-}
-
-// Custody logs an event.
-func (b *Bundle) Custody(act string) error {
-	device := b.Device.Sealer.Key().Name()
-	line, err := evidence.Encode(&evidence.CustodyEvent{Act: act, Actor: "server", At: 1790000009000, Detail: evidence.Detail{"reason": "test"}, Device: &device, Rec: b.Rec,
-		Type: "custody-event", V: evidence.Version})
-	if err != nil {
-		return err
-	}
-	index, err := b.Log.Append(&evidence.Custody{Event: evidence.Sum(line)})
-	b.indexes = append(b.indexes, index)
-	b.custody = append(append(b.custody, line...), '\n')
-	return err
-}
-
-// Put writes the files below data/, with the chain from its first statement to its last.
-func (b *Bundle) Put(content []byte) error {
-	r, err := b.Device.Recording(b.Rec)
-	if err != nil {
-		return err
-	}
-	key := b.Device.Sealer.Key()
-	b.Files = verify.Memory{verify.OriginalPath(r.Open): content, verify.FileCustody: b.custody, verify.FileAK: key.PEM(), verify.FileLogKey: verify.LogKeyFile(b.Log.VKey)}
-	if b.Files[verify.FileSummary], err = verify.Summary(r, key.Class()); err != nil {
-		return err
-	}
-	if b.Files[verify.FileReadme], err = verify.Readme(r, key.Class()); err != nil {
-		return err
-	}
-	if err := b.putChain(); err != nil {
-		return err
-	}
-	for _, i := range b.indexes {
-		receipt, err := b.Log.Receipt(i)
-		if err != nil {
-			return err
-		}
-		leaf, proof := verify.ReceiptPaths(i)
-		b.Files[leaf], b.Files[proof] = receipt.Leaf, receipt.Proof
-	}
-	return nil
-}
-
-func (b *Bundle) putChain() error {
-	var chain, seals bytes.Buffer
-	for i, line := range b.Device.Lines {
-		if rec := b.Device.Recs[i]; !rec.IsZero() && rec != b.Rec {
-			var err error
-			if line, err = evidence.Encode(evidence.Withheld{Digest: b.Device.Digest[i], Rec: rec, Seq: uint64(i)}); err != nil {
-				return err
-			}
-		}
-		chain.Write(line)
-		chain.WriteByte('\n')
-	}
-	for _, s := range b.Device.Seals {
-		line, err := evidence.Encode(s)
-		if err != nil {
-			return err
-		}
-		seals.Write(line)
-		seals.WriteByte('\n')
-	}
-	b.Files[verify.FileChain], b.Files[verify.FileSeals] = chain.Bytes(), seals.Bytes()
-	return nil
-}
-
-// Finish writes the bag's own files and logs the export.
-func (b *Bundle) Finish() error {
-	Rebag(b.Files, b.Rec)
-	r, err := b.Device.Recording(b.Rec)
-	if err != nil {
-		return err
-	}
-	index, err := b.Log.Append(&evidence.Export{Device: r.Device, Last: r.N - 1, Manifest: evidence.Sum(b.Files[verify.FileManifest]), Rec: b.Rec})
-	if err != nil {
-		return err
-	}
-	receipt, err := b.Log.Receipt(index)
-	if err != nil {
-		return err
-	}
-	b.Files[verify.FileExportLeaf], b.Files[verify.FileExportProof] = receipt.Leaf, receipt.Proof
-	Rebag(b.Files, b.Rec)
-	return nil
-}
-
-// Rebag writes bag-info.txt and both manifests so that they fit the files as they are.
-func Rebag(files verify.Memory, rec evidence.RecordingID) {
-	var payload []verify.FileHash
-	size := uint64(0)
-	for p, b := range files {
-		if strings.HasPrefix(p, "data/") {
-			payload = append(payload, verify.FileHash{Path: p, Hash: evidence.Sum(b)})
-			size += uint64(len(b))
-		}
-	}
-	files[verify.FileBagit] = verify.Bagit()
-	files[verify.FileBagInfo] = verify.BagInfo(rec, size, uint64(len(payload)))
-	files[verify.FileManifest] = verify.Manifest(payload)
-	RebagTags(files)
-}
-
-// RebagTags writes the tag manifest alone.
-func RebagTags(files verify.Memory) {
-	var tags []verify.FileHash
-	for p, b := range files {
-		if !strings.HasPrefix(p, "data/") && p != verify.FileTagManifest {
-			tags = append(tags, verify.FileHash{Path: p, Hash: evidence.Sum(b)})
-		}
-	}
-	files[verify.FileTagManifest] = verify.Manifest(tags)
-}
-
-// Leaf logs a leaf and puts its receipt into the bundle.
-func (b *Bundle) Leaf(l evidence.Leaf) error {
-	index, err := b.Log.Append(l)
-	b.indexes = append(b.indexes, index)
-	return err
 }

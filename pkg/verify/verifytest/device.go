@@ -22,6 +22,13 @@ type Sealer interface {
 	Clock(ctx context.Context) (reset, restart uint32, clock uint64, err error)
 }
 
+// Counting is a Sealer whose TPM has a counter. attestation/device's TPM is one.
+type Counting interface {
+	Counter(ctx context.Context) (*evidence.CounterRef, uint64, error) // nil: there is none
+	Increment(ctx context.Context) error
+	Count(ctx context.Context, seq uint64, head evidence.Digest) (evidence.Count, error)
+}
+
 // Software is a Sealer of class software, with a key that follows from a seed.
 type Software struct {
 	private *ecdsa.PrivateKey
@@ -73,6 +80,8 @@ type Emulated struct {
 	Reset, Restart uint32
 	Time           uint64 // the clock, milliseconds; grows by one with each quote
 	Values         [9]evidence.Digest
+	Index          uint64 // of its counter; 0: it has none
+	Value          uint64 // of the counter
 
 	private *ecdsa.PrivateKey
 	key     *attestation.Key
@@ -119,35 +128,63 @@ func (e *Emulated) PowerCycle() {
 	e.Values = [9]evidence.Digest{}
 }
 
-// Quote implements Sealer. TPMS_ATTEST: TPM 2.0 Part 2, 10.12.12.
+// Counter implements Counting.
+func (e *Emulated) Counter(context.Context) (*evidence.CounterRef, uint64, error) {
+	if e.Index == 0 {
+		return nil, 0, nil
+	}
+	return &evidence.CounterRef{Index: e.Index, Name: attestation.CounterName(uint32(e.Index))}, e.Value, nil
+}
+
+// Increment implements Counting.
+func (e *Emulated) Increment(context.Context) error {
+	e.Value++
+	return nil
+}
+
+// Count implements Counting. TPMS_NV_CERTIFY_INFO: TPM 2.0 Part 2, 10.12.8.
+func (e *Emulated) Count(_ context.Context, seq uint64, head evidence.Digest) (evidence.Count, error) {
+	data := attestation.CountData(head)
+	a := e.attest(0x8014, data[:])
+	name := attestation.CounterName(uint32(e.Index))
+	a = binary.BigEndian.AppendUint16(a, uint16(len(name)))
+	a = append(append(a, name...), 0, 0, 0, 8)
+	a = binary.BigEndian.AppendUint64(a, e.Value)
+	sig, err := Sign(e.private, a)
+	return evidence.Count{Attest: a, Seq: seq, Sig: sig, Type: "count"}, err
+}
+
+// Quote implements Sealer.
 func (e *Emulated) Quote(_ context.Context, head evidence.Digest, upto uint64) (evidence.Seal, error) {
-	e.Time++
-	name := e.key.Name()
-	q := sha256.Sum256(append([]byte{0x40, 0, 0, 0x0B}, name[:]...))
+	a := e.attest(0x8018, head[:])
 	h := sha256.New()
 	for _, v := range e.Values {
 		h.Write(v[:])
 	}
+	a = binary.BigEndian.AppendUint32(a, 1)
+	a = append(a, 0, 0x0B, 3)
+	a = append(a, attestation.Selection(e.ChainPCR())...)
+	a = h.Sum(append(a, 0, 32))
+	sig, err := Sign(e.private, a)
+	return evidence.Seal{Attest: a, Head: head, PCRs: append([]evidence.Digest{}, e.Values[:]...), Sig: sig, Type: "seal", Upto: upto}, err
+}
+
+// attest begins a TPMS_ATTEST (TPM 2.0 Part 2, 10.12.12) and lets a millisecond go by.
+func (e *Emulated) attest(tag uint16, extra []byte) []byte {
+	e.Time++
+	name := e.key.Name()
+	q := sha256.Sum256(append([]byte{0x40, 0, 0, 0x0B}, name[:]...))
 	be := binary.BigEndian
 	a := be.AppendUint32(nil, 0xff544347)
-	a = be.AppendUint16(a, 0x8018)
-	a = be.AppendUint16(a, 34)
-	a = append(append(a, 0, 0x0B), q[:]...)
-	a = be.AppendUint16(a, 32)
-	a = append(a, head[:]...)
+	a = be.AppendUint16(a, tag)
+	a = append(append(a, 0, 34, 0, 0x0B), q[:]...)
+	a = be.AppendUint16(a, uint16(len(extra)))
+	a = append(a, extra...)
 	a = be.AppendUint64(a, e.Time)
 	a = be.AppendUint32(a, e.Reset)
 	a = be.AppendUint32(a, e.Restart)
 	a = append(a, 1)
-	a = be.AppendUint64(a, 0x20240101)
-	a = be.AppendUint32(a, 1)
-	a = be.AppendUint16(a, 0x0B)
-	a = append(a, 3)
-	a = append(a, attestation.Selection(e.ChainPCR())...)
-	a = be.AppendUint16(a, 32)
-	a = h.Sum(a)
-	sig, err := Sign(e.private, a)
-	return evidence.Seal{Attest: a, Head: head, PCRs: append([]evidence.Digest{}, e.Values[:]...), Sig: sig, Type: "seal", Upto: upto}, err
+	return be.AppendUint64(a, 0x20240101)
 }
 
 // Sign makes a TPMT_SIGNATURE; the same input gives the same signature (RFC 6979).

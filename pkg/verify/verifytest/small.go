@@ -1,6 +1,7 @@
 package verifytest
 
 import (
+	"camseal/pkg/attestation"
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
 )
@@ -13,6 +14,41 @@ type Spec struct {
 	Content []byte
 	Chunk   int    // chunk size
 	Why     string // of close; empty: it is not closed
+
+	Authority *Authority                              // of time stamps; nil: none
+	Maker     *EKMaker                                // of the EK certificate; nil: none
+	EK        func() (public, cert []byte, err error) // nil: by Maker, or none
+	Anchor    bool                                    // whether the device anchors a checkpoint ahead of the recording
+}
+
+// The names of a full bundle's cosigners.
+const (
+	Clock        = "camseal.test/log/clock"
+	WitnessOne   = "one.test/witness"
+	WitnessTwo   = "two.test/witness"
+	counterIndex = 0x01800051
+)
+
+// FullSpec is SmallSpec with all there can be: a TPM with a counter and an EK certificate, an anchor, checkpoints with two witnesses and
+// the log's clock, and a time stamp.
+func FullSpec() (Spec, error) {
+	s, err := SmallSpec()
+	if err != nil {
+		return Spec{}, err
+	}
+	tpm, err := NewEmulated("small")
+	if err != nil {
+		return Spec{}, err
+	}
+	tpm.Index, tpm.Value = counterIndex, 41
+	s.Sealer, s.Anchor = tpm, true
+	if s.Authority, err = NewAuthority("stamps.test"); err != nil {
+		return Spec{}, err
+	}
+	if s.Maker, err = NewEKMaker("TPM maker"); err != nil {
+		return Spec{}, err
+	}
+	return s, s.Log.Cosign(Clock, WitnessOne, WitnessTwo)
 }
 
 // Content returns n bytes that look like nothing.
@@ -39,16 +75,32 @@ func SmallSpec() (Spec, error) {
 // Build makes a whole bundle: a boot, another recording, then the one that the bundle is about, with a header, notes and custody
 // events, and something after it.
 func Build(s Spec) (*Bundle, error) {
-	device, err := NewDevice(s.Sealer, s.Log.VKey)
+	b := &Bundle{Log: s.Log, Rec: RecID("one"), Authority: s.Authority, Maker: s.Maker, enrol: evidence.Enrol{HomeLog: s.Log.VKey}}
+	if s.EK == nil && s.Maker != nil {
+		s.EK = func() (public, cert []byte, err error) { return s.Maker.EK("small") }
+	}
+	if s.EK != nil {
+		public, cert, err := s.EK()
+		if err != nil {
+			return nil, err
+		}
+		b.enrol.EK, b.enrol.EKCert = public, cert
+	}
+	device, err := NewDeviceWith(s.Sealer, b.enrol)
 	if err != nil {
 		return nil, err
 	}
-	b := &Bundle{Log: s.Log, Device: device, Rec: RecID("one")}
+	b.Device = device
+	anchor := func() error { return nil }
+	if s.Anchor {
+		anchor = b.Anchor
+	}
 	steps := []func() error{
 		func() error { return device.Boot() },
 		device.Seal,
 		b.Seen,
-		func() error { return b.Custody("device-registered") },
+		func() error { return b.Custody("device-enrolled") },
+		anchor,
 		func() error {
 			return device.Import(RecID("other"), "other.jpg", evidence.WhyComplete, Content(100), 256)
 		},
@@ -90,9 +142,24 @@ func (b *Bundle) lastNote() uint64 {
 	return 0
 }
 
-// Trust trusts the bundle's own log.
+// Trust trusts the bundle's own log, and whoever cosigned, stamped and certified.
 func (b *Bundle) Trust() *verify.Trust {
-	return &verify.Trust{V: 1, Logs: []verify.TrustedLog{{Key: b.Log.VKey}}}
+	t := &verify.Trust{V: 1, Logs: []verify.TrustedLog{{Key: b.Log.VKey}}, Witnesses: []string{}}
+	for i, c := range b.Log.Cosigners {
+		if i == 0 {
+			t.Logs[0].Clock = c.VKey()
+		} else {
+			t.Witnesses = append(t.Witnesses, c.VKey())
+		}
+	}
+	t.Quorum = len(t.Witnesses)
+	if b.Authority != nil {
+		t.TSARoots, _ = verify.NewTSARoots(b.Authority.Root) // it is well-formed
+	}
+	if b.Maker != nil {
+		t.EKRoots, _ = attestation.NewRoots(b.Maker.Root) // likewise
+	}
+	return t
 }
 
 // Clone copies the files, so that a test can change them.

@@ -14,27 +14,20 @@ import (
 	"time"
 
 	"camseal/pkg/evidence"
-	"camseal/pkg/transport"
-	"camseal/server/internal/catalog/db"
 )
 
 // The administrator's requests to a running server go over a socket in the state folder, which only its owner can open.
 
 // admin does what an administrator asks for; over the socket, or in this process when no server runs.
 type admin interface {
-	register(ctx context.Context, reg transport.Registration) (evidence.DeviceID, error)
 	devices(ctx context.Context) ([]deviceLine, error)
+	device(ctx context.Context, id evidence.DeviceID) (deviceDetail, error)
+	revoke(ctx context.Context, req revokeRequest) (uint64, error)
+	missing(ctx context.Context, id string) ([]missingOf, error)
+	pcrs(ctx context.Context) ([]pcrSet, error)
+	allow(ctx context.Context, req allowRequest) (pcrSet, error)
 	recordings(ctx context.Context, after page) ([]recordingLine, error)
 	export(ctx context.Context, req exportRequest) error
-}
-
-// deviceLine is one line of `device list`.
-type deviceLine struct {
-	Device     string         `json:"device"`
-	Class      evidence.Class `json:"class"`
-	Registered int64          `json:"registered"` // milliseconds since 1970 UTC
-	Revoked    bool           `json:"revoked"`
-	Statements int64          `json:"statements"`
 }
 
 // exportRequest asks for a bundle in a file or folder.
@@ -48,29 +41,6 @@ const actor = "administrator"
 
 // local is admin in this process.
 type local struct{ *core }
-
-func (l local) register(ctx context.Context, reg transport.Registration) (evidence.DeviceID, error) {
-	if err := l.wait(ctx); err != nil {
-		return evidence.DeviceID{}, err
-	}
-	return l.registry.Register(ctx, actor, reg)
-}
-
-func (l local) devices(ctx context.Context) ([]deviceLine, error) {
-	if err := l.wait(ctx); err != nil {
-		return nil, err
-	}
-	rows, err := l.catalog.Devices(ctx)
-	out := []deviceLine{}
-	for _, r := range rows {
-		out = append(out, lineOf(r))
-	}
-	return out, err
-}
-
-func lineOf(r db.Device) deviceLine {
-	return deviceLine{Device: r.Device, Class: evidence.Class(r.Class), Registered: r.RegisteredAt, Revoked: r.RevokedIndex.Valid, Statements: r.NextSeq}
-}
 
 func (l local) export(ctx context.Context, req exportRequest) error {
 	if err := l.wait(ctx); err != nil {
@@ -86,11 +56,23 @@ func (l local) export(ctx context.Context, req exportRequest) error {
 // adminHandler serves admin over the socket.
 func adminHandler(a admin) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /device", func(w http.ResponseWriter, r *http.Request) {
-		serveAdmin(w, r, func(reg transport.Registration) (any, error) { return a.register(r.Context(), reg) })
-	})
 	mux.HandleFunc("POST /devices", func(w http.ResponseWriter, r *http.Request) {
 		serveAdmin(w, r, func(struct{}) (any, error) { return a.devices(r.Context()) })
+	})
+	mux.HandleFunc("POST /device", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(id evidence.DeviceID) (any, error) { return a.device(r.Context(), id) })
+	})
+	mux.HandleFunc("POST /revoke", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(req revokeRequest) (any, error) { return a.revoke(r.Context(), req) })
+	})
+	mux.HandleFunc("POST /missing", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(id string) (any, error) { return a.missing(r.Context(), id) })
+	})
+	mux.HandleFunc("POST /pcrs", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(struct{}) (any, error) { return a.pcrs(r.Context()) })
+	})
+	mux.HandleFunc("POST /allow", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(req allowRequest) (any, error) { return a.allow(r.Context(), req) })
 	})
 	mux.HandleFunc("POST /recordings", func(w http.ResponseWriter, r *http.Request) {
 		serveAdmin(w, r, func(after page) (any, error) { return a.recordings(r.Context(), after) })
@@ -167,12 +149,28 @@ func (r remote) call(ctx context.Context, path string, q, result any) error {
 	return json.Unmarshal(answer.Result, result)
 }
 
-func (r remote) register(ctx context.Context, reg transport.Registration) (id evidence.DeviceID, err error) {
-	return id, r.call(ctx, "/device", reg, &id)
-}
-
 func (r remote) devices(ctx context.Context) (out []deviceLine, err error) {
 	return out, r.call(ctx, "/devices", struct{}{}, &out)
+}
+
+func (r remote) device(ctx context.Context, id evidence.DeviceID) (out deviceDetail, err error) {
+	return out, r.call(ctx, "/device", id, &out)
+}
+
+func (r remote) revoke(ctx context.Context, req revokeRequest) (index uint64, err error) {
+	return index, r.call(ctx, "/revoke", req, &index)
+}
+
+func (r remote) missing(ctx context.Context, id string) (out []missingOf, err error) {
+	return out, r.call(ctx, "/missing", id, &out)
+}
+
+func (r remote) pcrs(ctx context.Context) (out []pcrSet, err error) {
+	return out, r.call(ctx, "/pcrs", struct{}{}, &out)
+}
+
+func (r remote) allow(ctx context.Context, req allowRequest) (out pcrSet, err error) {
+	return out, r.call(ctx, "/allow", req, &out)
 }
 
 func (r remote) export(ctx context.Context, req exportRequest) error {

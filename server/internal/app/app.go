@@ -27,7 +27,10 @@ type commandLine struct {
 
 	Init         initCommand         `cmd:"" help:"Make keys, certificates, log and vault. Safe to run again."`
 	Run          runCommand          `cmd:"" help:"Serve agents and the web page until interrupted."`
-	Device       deviceCommand       `cmd:"" help:"Register devices, and list them."`
+	EnrolToken   enrolTokenCommand   `cmd:"" help:"Make a one-time token with which one device can enrol."`
+	Device       deviceCommand       `cmd:"" help:"List, show and revoke devices."`
+	PCRs         pcrsCommand         `cmd:"" name:"pcrs" help:"Which software devices may boot: list it, and allow more."`
+	Report       reportCommand       `cmd:"" help:"Say what is missing."`
 	Recordings   recordingsCommand   `cmd:"" help:"List the recordings."`
 	Export       exportCommand       `cmd:"" help:"Write the bundle of one recording."`
 	TrustExport  trustExportCommand  `cmd:"" help:"Write a trust folder for camseal-verify."`

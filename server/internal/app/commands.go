@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 
 	"camseal/pkg/evidence"
-	"camseal/pkg/transport"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/catalog"
 )
@@ -30,6 +28,10 @@ func (initCommand) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
+	_, clock, err := ensureClockKey(s)
+	if err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
 	v, err := openVault(e.ctx, s)
 	if err != nil {
 		return fmt.Errorf("init: %w", err)
@@ -37,77 +39,9 @@ func (initCommand) Run(e *env) error {
 	if f, ok := v.(io.Closer); ok {
 		defer f.Close()
 	}
-	_, err = fmt.Fprintf(e.out, "vault %s (lock: %s)\nlog %s\nfor the agents: %s and %s\n", v.ID(), v.Lock(), vkey, s.path(fileCA), s.path(fileLogVKey))
+	_, err = fmt.Fprintf(e.out, "vault %s (lock: %s)\nlog %s\nclock %s\nfor the agents: %s and %s\n", v.ID(), v.Lock(), vkey, clock,
+		s.path(fileCA), s.path(fileLogVKey))
 	return err
-}
-
-type deviceCommand struct {
-	Register registerCommand `cmd:"" help:"Make a device known: FILE is what 'camseal-agent identity' wrote, - is the standard input."`
-	List     listCommand     `cmd:"" help:"List the devices that are known."`
-}
-
-type registerCommand struct {
-	File string `arg:"" help:"Registration (JSON)."`
-}
-
-// Run registers a device.
-func (c registerCommand) Run(e *env) error {
-	raw, err := readSmall(c.File)
-	if err != nil {
-		return fmt.Errorf("register device: %w", err)
-	}
-	var reg transport.Registration
-	if err := json.Unmarshal(raw, &reg); err != nil {
-		return usagef("%s is no registration: %v", c.File, err)
-	}
-	return withAdmin(e, func(a admin) error {
-		id, err := a.register(e.ctx, reg)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(e.out, id)
-		return err
-	})
-}
-
-func readSmall(path string) ([]byte, error) {
-	in := os.Stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		in = f
-	}
-	return io.ReadAll(io.LimitReader(in, maxAdmin))
-}
-
-type listCommand struct {
-	JSON bool `name:"json" help:"Write JSON."`
-}
-
-// Run lists devices.
-func (c listCommand) Run(e *env) error {
-	return withAdmin(e, func(a admin) error {
-		list, err := a.devices(e.ctx)
-		if err != nil {
-			return err
-		}
-		if c.JSON {
-			return json.NewEncoder(e.out).Encode(list)
-		}
-		for _, d := range list {
-			state := "registered"
-			if d.Revoked {
-				state = "revoked"
-			}
-			if _, err := fmt.Fprintf(e.out, "%s  %-8s  %-10s  %s  %d statements\n", d.Device, d.Class, state, stamp(d.Registered), d.Statements); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 type exportCommand struct {
@@ -131,40 +65,6 @@ func (c exportCommand) Run(e *env) error {
 		return err
 	}
 	_, err = fmt.Fprintln(e.out, path)
-	return err
-}
-
-type trustExportCommand struct {
-	Dir string `arg:"" help:"Folder to make."`
-}
-
-// Run writes the log's key as a trust folder. Whoever verifies should get it from somebody else than a bundle's sender.
-func (c trustExportCommand) Run(e *env) error {
-	raw, err := os.ReadFile(e.settings.path(fileLogVKey))
-	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("%s is no state folder of a server; run `camseal-server init` first", e.settings.State)
-	}
-	if err != nil {
-		return err
-	}
-	for _, d := range []string{"ek-roots", "tsa-roots"} {
-		if err := os.MkdirAll(filepath.Join(c.Dir, d), 0o755); err != nil {
-			return err
-		}
-	}
-	type logKey struct {
-		Key  string `json:"key"`
-		From int64  `json:"from"`
-		To   *int64 `json:"to"`
-	}
-	trust, err := json.MarshalIndent(map[string]any{"v": 1, "logs": []logKey{{Key: string(raw[:len(raw)-1])}}, "witnesses": []string{}, "quorum": 0}, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(c.Dir, "trust.json"), append(trust, '\n'), 0o644); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(e.out, c.Dir)
 	return err
 }
 

@@ -4,13 +4,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"camseal/pkg/configfile"
+	"camseal/pkg/tlog"
 	"camseal/pkg/transport"
+	"camseal/server/internal/ledger"
 )
 
 // settings are the keys of server.yaml; each is a flag of the same name.
@@ -34,6 +37,16 @@ type settings struct {
 	BatchAge           time.Duration `help:"How long the log gathers leaves." default:"50ms"`
 	CheckpointInterval time.Duration `help:"How often the log signs a checkpoint at most." default:"100ms"`
 
+	EKRoots           string `name:"ek-roots" help:"Folder of TPM makers' roots and intermediates (*.pem), which vouch for devices that enrol." placeholder:"DIR"`
+	EKRootsTrial      string `name:"ek-roots-trial" help:"Folder of emulators' roots: such devices are enrolled, and graded a trial." placeholder:"DIR"`
+	AllowUnknownMaker bool   `help:"Enrol TPMs that no root vouches for. Every recording shows it."`
+
+	Witnesses   []string      `name:"witness" sep:"none" help:"A witness that cosigns checkpoints: its verifier key, a space, its URL. Repeatable." placeholder:"VKEY URL"`
+	Quorum      int           `help:"Of how many witnesses a checkpoint counts as witnessed. Default: one, if there are witnesses."`
+	TSA         string        `name:"tsa" help:"Time stamping authority (RFC 3161) for checkpoints." placeholder:"URL"`
+	TSAInterval time.Duration `name:"tsa-interval" help:"How often it is asked at most." default:"1h"`
+	TSARoots    string        `name:"tsa-roots" help:"Folder of its roots (*.pem), for trust folders." placeholder:"DIR"`
+
 	QuarantineBytes   configfile.Size `help:"Quarantine of one device, bytes." default:"256MiB"`
 	QuarantineEntries int             `help:"Quarantine of one device, entries." default:"1000"`
 	MaxConnections    int             `help:"Connections at once, for each address." default:"512"`
@@ -56,6 +69,9 @@ func (s *settings) check() error {
 	case s.S3Endpoint == "" && s.S3Bucket != "":
 		return usagef("s3-bucket without s3-endpoint")
 	}
+	if err := s.checkOutside(); err != nil {
+		return err
+	}
 	host, _, err := net.SplitHostPort(s.Web)
 	if err != nil {
 		return usagef("web: %v", err)
@@ -65,6 +81,39 @@ func (s *settings) check() error {
 			"use 127.0.0.1:PORT and, from afar, an SSH tunnel", s.Web)
 	}
 	return nil
+}
+
+// checkOutside checks what is said about those who vouch from outside.
+func (s *settings) checkOutside() error {
+	witnesses, err := s.witnesses()
+	switch {
+	case err != nil:
+		return err
+	case s.Quorum < 0 || s.Quorum > len(witnesses):
+		return usagef("quorum: %d of %d witnesses can't be had", s.Quorum, len(witnesses))
+	case s.TSA != "" && s.TSAInterval < time.Second:
+		return usagef("tsa-interval is a time such as 1h")
+	}
+	return nil
+}
+
+// witnesses are those of the configuration.
+func (s *settings) witnesses() ([]ledger.Witness, error) {
+	var out []ledger.Witness
+	for _, w := range s.Witnesses {
+		words := strings.Fields(w)
+		if len(words) != 2 {
+			return nil, usagef("witness: %q is not a verifier key, a space and a URL", w)
+		}
+		if _, err := tlog.NewCosigner(words[0]); err != nil {
+			return nil, usagef("witness: %v", err)
+		}
+		if u, err := url.Parse(words[1]); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return nil, usagef("witness: %q is not a URL", words[1])
+		}
+		out = append(out, ledger.Witness{Key: words[0], URL: words[1]})
+	}
+	return out, nil
 }
 
 func (s *settings) path(name string) string { return filepath.Join(s.State, name) }

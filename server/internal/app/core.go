@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,9 @@ import (
 	"syscall"
 	"time"
 
+	"camseal/pkg/attestation"
 	"camseal/pkg/evidence"
+	"camseal/pkg/tlog"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/archive/s3"
 	"camseal/server/internal/casework"
@@ -28,6 +31,7 @@ import (
 type core struct {
 	vault    archive.Vault
 	ledger   *ledger.Ledger
+	clock    tlog.Cosigner // the server's own, on its checkpoints
 	catalog  *catalog.Catalog
 	log      *catalog.Projector
 	book     *casework.Book
@@ -71,7 +75,7 @@ func openCore(e *env) (c *core, err error) {
 	if err := c.lockState(s); err != nil {
 		return c, err
 	}
-	skey, vkey, err := ensureLogKey(s)
+	_, vkey, err := ensureLogKey(s)
 	if err != nil {
 		return c, err
 	}
@@ -79,16 +83,15 @@ func openCore(e *env) (c *core, err error) {
 		return c, err
 	}
 	logUntil := func() time.Time { return e.now().Add(time.Duration(s.LogRetention)) }
-	c.ledger, err = ledger.Open(ctx, ledger.Config{Dir: s.path(dirLedger), SignerKey: skey, Vault: c.vault, Until: logUntil,
-		BatchAge: s.BatchAge, CheckpointInterval: s.CheckpointInterval, Log: e.log, Step: testSteps})
-	if err != nil {
+	if err := c.openLedger(ctx, e, logUntil); err != nil {
 		return c, err
 	}
-	c.closers = append(c.closers, c.closeLedger)
 	if err := c.openCatalog(ctx, e, vkey); err != nil {
 		return c, err
 	}
-	c.assemble(e, vkey, logUntil)
+	if err := c.assemble(e, vkey, logUntil); err != nil {
+		return c, err
+	}
 	c.work.Go(func() {
 		if err := c.log.Run(ctx); err != nil {
 			c.slog.ErrorContext(ctx, "the catalog stopped following the log", slog.Any("error", err))
@@ -155,6 +158,33 @@ func openVault(ctx context.Context, s *settings) (archive.Vault, error) {
 		SecretKey: s3.Secret(strings.TrimSpace(string(secret))), CAFile: s.S3CA})
 }
 
+func (c *core) openLedger(ctx context.Context, e *env, until func() time.Time) error {
+	s := e.settings
+	skey, _, err := ensureLogKey(s)
+	if err != nil {
+		return err
+	}
+	clock, vkey, err := ensureClockKey(s)
+	if err != nil {
+		return err
+	}
+	if c.clock, err = tlog.NewCosigner(vkey); err != nil {
+		return err
+	}
+	witnesses, err := s.witnesses()
+	if err != nil {
+		return err
+	}
+	c.ledger, err = ledger.Open(ctx, ledger.Config{Dir: s.path(dirLedger), SignerKey: skey, Vault: c.vault, Until: until, ClockKey: clock,
+		Witnesses: witnesses, Quorum: s.Quorum, TSA: ledger.TSA{URL: s.TSA, Interval: s.TSAInterval}, Now: e.now,
+		BatchAge: s.BatchAge, CheckpointInterval: s.CheckpointInterval, Log: e.log, Step: testSteps})
+	if err != nil {
+		return err
+	}
+	c.closers = append(c.closers, c.closeLedger)
+	return nil
+}
+
 func (c *core) closeLedger() error {
 	ctx, done := context.WithTimeout(context.Background(), closeWait)
 	defer done()
@@ -170,14 +200,74 @@ func (c *core) openCatalog(ctx context.Context, e *env, vkey string) (err error)
 	return err
 }
 
-func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) {
+func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	s := e.settings
+	ca, caKey, err := ensureCA(s, e.now())
+	if err != nil {
+		return err
+	}
+	roots, err := loadRoots(s.EKRoots)
+	if err != nil {
+		return err
+	}
+	trial, err := loadRoots(s.EKRootsTrial)
+	if err != nil {
+		return err
+	}
 	c.book = &casework.Book{Vault: c.vault, Log: c.log, Until: logUntil, Now: e.now}
-	c.registry = &devices.Registry{Catalog: c.catalog, Book: c.book}
-	c.exporter = &export.Exporter{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Book: c.book, TempDir: s.path(dirTemp), Slog: e.log}
+	c.registry = devices.New(devices.Config{Catalog: c.catalog, Log: c.log, Book: c.book, Tokens: tokensOf(e), HomeLog: vkey, CA: ca, CAKey: caKey,
+		Roots: roots, TrialRoots: trial, AllowUnknownMaker: s.AllowUnknownMaker, Rand: rand.Reader, Now: e.now, Slog: e.log})
+	trust, err := s.trust(vkey)
+	if err != nil {
+		return err
+	}
+	c.exporter = &export.Exporter{Catalog: c.catalog, Log: c.log, Ledger: c.ledger, VKey: vkey, Trust: trust, Vault: c.vault, Book: c.book,
+		TempDir: s.path(dirTemp), Slog: e.log}
 	quarantine := &ingest.Quarantine{Dir: s.path(dirHeld), MaxBytes: int64(s.QuarantineBytes), MaxEntries: s.QuarantineEntries, Book: c.book, Now: e.now, Slog: e.log}
-	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, TempDir: s.path(dirTemp),
-		Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log, MaxChunks: s.RememberedChunks, Patience: patience, Ready: c.ready})
+	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
+		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
+		MaxChunks: s.RememberedChunks, Patience: patience, Ready: c.ready})
+	return nil
+}
+
+// loadRoots reads a folder of roots; none has no roots.
+func loadRoots(dir string) (*attestation.Roots, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	roots, err := attestation.LoadRoots(dir)
+	if err != nil {
+		return nil, err
+	}
+	if roots.Len() == 0 {
+		return nil, usagef("%s holds no root certificate (*.pem)", dir)
+	}
+	return roots, nil
+}
+
+func tokensOf(e *env) *devices.Tokens {
+	return &devices.Tokens{Dir: e.settings.path(dirTokens), Now: e.now}
+}
+
+// loggedAt is the server's own time on the checkpoint of a leaf's receipt; nil if there is none on it.
+func (c *core) loggedAt(ctx context.Context, index uint64) (*time.Time, error) {
+	r, err := c.log.ReceiptAt(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	log, err := tlog.NewVerifier(c.ledger.VKey())
+	if err != nil {
+		return nil, err
+	}
+	v, err := r.Verify(log)
+	if err != nil {
+		return nil, fmt.Errorf("receipt of log leaf %d: %w", index, err)
+	}
+	at, ok, err := c.clock.Verify(v.Signed)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &at, nil
 }
 
 // catchUp puts a leaf of its own behind everything that a former run may have logged, and waits until it is applied: then
@@ -186,10 +276,10 @@ func (c *core) catchUp(ctx context.Context) {
 	for {
 		_, err := c.book.Record(ctx, casework.Act{Name: casework.ActStarted, Actor: "camseal-server", Detail: evidence.Detail{"version": Version}})
 		if err == nil {
-			close(c.ready)
-			if err := c.ingest.Quarantine.Resume(ctx); err != nil && ctx.Err() == nil {
-				c.slog.ErrorContext(ctx, "quarantine entries are not all logged", slog.Any("error", err))
+			if err := c.ingest.Resume(ctx); err != nil && ctx.Err() == nil {
+				c.slog.ErrorContext(ctx, "what a former run refused is not all logged", slog.Any("error", err))
 			}
+			close(c.ready)
 			return
 		}
 		if ctx.Err() != nil {

@@ -24,6 +24,7 @@ import (
 	"camseal/pkg/transport"
 	"camseal/pkg/verify"
 	"camseal/server/internal/archive"
+	"camseal/server/internal/catalog"
 	"camseal/server/internal/ledger"
 )
 
@@ -145,22 +146,16 @@ func newVictim(t *testing.T, step string, times int) (*victim, *device) {
 	r := &rig{t: t, shutdown: true}
 	r.env = &env{ctx: context.Background(), settings: testSettings(filepath.Join(t.TempDir(), "state")), out: io.Discard, now: time.Now,
 		log: slog.New(slog.NewTextHandler(&syncWriter{w: &r.log}, nil))}
-	check(t, initCommand{}.Run(r.env))
-	var err error
-	r.ca, _, err = ensureCA(r.env.settings, time.Now())
-	check(t, err)
-	_, r.vkey, err = ensureLogKey(r.env.settings)
-	check(t, err)
+	r.init()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("server's log:\n%s", r.log.String())
 		}
 	})
-	d := newDevice(t, t.Name(), r.vkey)
-	c, err := openCore(r.env)
-	check(t, err)
-	_, err = local{c}.register(context.Background(), d.registration())
-	check(t, errors.Join(err, c.close()))
+	r.start()
+	d := r.registerCounting(t.Name())
+	r.stop()
+	r.agents = ""
 	return &victim{t: t, rig: r, step: step, times: times}, d
 }
 
@@ -189,6 +184,13 @@ func (v *victim) ingestAll(d *device) map[evidence.RecordingID]transport.Stored 
 	}
 	for i, size := range []int{5*testChunk + 1, 2 * testChunk} {
 		from := uint64(len(d.lines))
+		if i > 0 { // another software from now on
+			d.sealer.PowerCycle()
+			d.sealer.Values[0] = evidence.Sum([]byte("firmware 2"))
+			boot := d.boot(nil)
+			d.seal()
+			d.count(boot)
+		}
 		rec := d.take(fmt.Sprintf("%d.mp4", i), "video/mp4", evidence.WhyComplete, content(size, byte(i)))
 		send(from * uint64(min(i, 1)))
 		for n := range (size + testChunk - 1) / testChunk {
@@ -228,6 +230,9 @@ func (v *victim) sound(d *device, receipts map[evidence.RecordingID]transport.St
 	v.oneSeenLeafEach(folder, d)
 	check(v.t, folder.Close())
 	v.rig.start()
+	if n := len(v.rig.events(d.id(), catalog.ActSoftwareChanged)); n != 1 {
+		v.t.Errorf("the change of software is on record %d times", n)
+	}
 	for rec := range receipts {
 		path, err := v.rig.export(rec, true)
 		check(v.t, err)

@@ -24,45 +24,80 @@ import (
 
 const testChunk = 4096
 
-// device is an agent by hand: it writes a chain, seals it, and talks to a server.
+// device is an agent by hand: it enrols, writes a chain, seals it, and talks to a server.
 type device struct {
 	t       testing.TB
 	sealer  *verifytest.Emulated
+	ek      *endorsement
 	key     *ecdsa.PrivateKey
-	cert    tls.Certificate
+	cert    tls.Certificate // made by itself, until it is enrolled
 	homeLog string
 
 	lines [][]byte // statements
-	items []line   // statements and seals in order
+	items []line   // statements, seals and count records in order
 	head  evidence.Digest
+	heads []evidence.Digest
 	n     map[evidence.RecordingID]uint64
 	files map[evidence.RecordingID][]byte
 }
 
 type line struct {
 	raw  []byte
-	seq  uint64
+	seq  uint64 // of the newest statement then
 	seal bool
 }
 
 func newDevice(t testing.TB, seed, homeLog string) *device {
 	t.Helper()
+	return newDeviceWith(t, seed, homeLog, 0)
+}
+
+// newDeviceWith makes a device whose TPM has a counter at an NV index; 0: it has none.
+func newDeviceWith(t testing.TB, seed, homeLog string, counter uint64) *device {
+	t.Helper()
+	return newDeviceOf(t, seed, homeLog, counter, sharedEK())
+}
+
+func newDeviceOf(t testing.TB, seed, homeLog string, counter uint64, ek *endorsement) *device {
+	t.Helper()
 	sealer, err := verifytest.NewEmulated(seed)
 	check(t, err)
+	sealer.Index = counter
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
+	d := &device{t: t, sealer: sealer, ek: ek, key: key, cert: selfSigned(t, key), homeLog: homeLog,
+		head: evidence.FirstHead(sealer.Key().Name()), n: map[evidence.RecordingID]uint64{}, files: map[evidence.RecordingID][]byte{}}
+	d.say(evidence.RecordingID{}, &evidence.Enrol{AK: sealer.Key().Bytes(), Class: evidence.ClassTPM, Counter: d.counterRef(), EK: d.ek.public, EKCert: d.ek.cert,
+		HomeLog: homeLog, TLSKey: d.spki()})
+	d.boot(nil)
+	d.seal()
+	return d
+}
+
+func selfSigned(t testing.TB, key *ecdsa.PrivateKey) tls.Certificate {
+	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)} // long over: the key counts
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	check(t, err)
-	d := &device{t: t, sealer: sealer, key: key, cert: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, homeLog: homeLog,
-		head: evidence.FirstHead(sealer.Key().Name()), n: map[evidence.RecordingID]uint64{}, files: map[evidence.RecordingID][]byte{}}
-	d.say(evidence.RecordingID{}, &evidence.Enrol{AK: sealer.Key().Bytes(), Class: evidence.ClassTPM, HomeLog: homeLog, TLSKey: d.spki()})
-	pcrs, err := sealer.PCRs(context.Background())
-	check(t, err)
-	d.say(evidence.RecordingID{}, &evidence.Boot{ChainPCR: uint64(sealer.ChainPCR()), Intents: []evidence.Digest{}, PCRs: slices.Clone(pcrs),
-		ResetCount: uint64(sealer.Reset), RestartCount: uint64(sealer.Restart), Software: "test"})
-	d.seal()
-	return d
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+func (d *device) counterRef() *evidence.CounterRef {
+	ref, _, err := d.sealer.Counter(context.Background())
+	check(d.t, err)
+	return ref
+}
+
+// boot says what the TPM says now; last, if not nil, is the device's own last statement.
+func (d *device) boot(last *uint64) uint64 {
+	pcrs, err := d.sealer.PCRs(context.Background())
+	check(d.t, err)
+	b := &evidence.Boot{ChainPCR: uint64(d.sealer.ChainPCR()), Intents: []evidence.Digest{}, Last: last, PCRs: slices.Clone(pcrs),
+		ResetCount: uint64(d.sealer.Reset), RestartCount: uint64(d.sealer.Restart), Software: "test"}
+	if d.sealer.Index != 0 {
+		b.Counter = fmt.Sprint(d.sealer.Value)
+	}
+	return d.say(evidence.RecordingID{}, b)
 }
 
 func (d *device) id() evidence.DeviceID { return d.sealer.Key().Name() }
@@ -73,10 +108,6 @@ func (d *device) spki() []byte {
 	return spki
 }
 
-func (d *device) registration() transport.Registration {
-	return transport.Registration{Class: d.sealer.Key().Class(), AK: d.sealer.Key().Bytes(), TLSKey: d.spki()}
-}
-
 func (d *device) say(rec evidence.RecordingID, body evidence.Body) uint64 {
 	s := evidence.NewStatement(d.id(), rec, body)
 	s.Seq, s.N, s.At = uint64(len(d.lines)), d.n[rec], 1790000000000+int64(len(d.lines))
@@ -85,7 +116,7 @@ func (d *device) say(rec evidence.RecordingID, body evidence.Body) uint64 {
 	raw, digest, err := s.Encode()
 	check(d.t, err)
 	d.head = evidence.NextHead(s.Seq, rec, d.head, digest)
-	d.lines = append(d.lines, raw)
+	d.lines, d.heads = append(d.lines, raw), append(d.heads, d.head)
 	d.items = append(d.items, line{raw: raw, seq: s.Seq})
 	d.n[rec]++
 	return s.Seq
@@ -104,12 +135,31 @@ func (d *device) seal() {
 	d.items = append(d.items, line{raw: raw, seq: upto, seal: true})
 }
 
+// count writes the count record of a statement.
+func (d *device) count(seq uint64) []byte {
+	c, err := d.sealer.Count(context.Background(), seq, d.heads[seq])
+	check(d.t, err)
+	raw, err := evidence.Encode(c)
+	check(d.t, err)
+	d.items = append(d.items, line{raw: raw, seq: uint64(len(d.lines) - 1), seal: true})
+	return raw
+}
+
 // take takes in a file as one recording; an empty why leaves it open.
 func (d *device) take(name, mediaType, why string, content []byte) evidence.RecordingID {
 	var rec evidence.RecordingID
 	_, err := rand.Read(rec[:])
 	check(d.t, err)
-	intake := d.say(evidence.RecordingID{}, &evidence.Intake{Recorder: "BZ02712", Slot: "import"})
+	in := &evidence.Intake{Recorder: "BZ02712", Slot: "import"}
+	if d.sealer.Index != 0 {
+		in.Counter = fmt.Sprint(d.sealer.Value + 1)
+	}
+	intake := d.say(evidence.RecordingID{}, in)
+	if d.sealer.Index != 0 {
+		d.seal()
+		check(d.t, d.sealer.Increment(context.Background()))
+		d.count(intake)
+	}
 	src := evidence.Source{Serial: "BZ02712", Size: uint64(len(content)), Volume: "0A1B-2C3D"}
 	src.SetPath([]byte("DCIM/"+name), []byte(name))
 	d.say(rec, &evidence.Open{ChunkSize: testChunk, Intake: intake, MediaType: mediaType, Mode: evidence.ModeImport, Source: src})

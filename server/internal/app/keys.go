@@ -23,6 +23,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"camseal/pkg/tlog"
+	"camseal/server/internal/ledger"
 )
 
 // Files in the state folder. The private ones have mode 0600.
@@ -31,8 +32,10 @@ const (
 	fileCAKey   = "ca.key"
 	fileTLS     = "tls.pem"
 	fileTLSKey  = "tls.key"
-	fileLogKey  = "log.key"  // signer key of the log
-	fileLogVKey = "log.vkey" // its verifier key, for agents
+	fileLogKey  = "log.key"   // signer key of the log
+	fileLogVKey = "log.vkey"  // its verifier key, for agents
+	fileClock   = "clock.key" // signer key of the server's clock, whose times stand on checkpoints
+	fileClockV  = "clock.vkey"
 	fileCatalog = "catalog.db"
 	fileAdmin   = "admin.sock"
 	fileLock    = "lock"
@@ -40,6 +43,7 @@ const (
 	dirLedger   = "ledger"
 	dirTemp     = "tmp"
 	dirHeld     = "quarantine"
+	dirTokens   = "tokens" // enrolment tokens, hashed
 )
 
 const (
@@ -172,6 +176,30 @@ func ensureLogKey(s *settings) (skey, vkey string, err error) {
 		return "", "", fmt.Errorf("log key %s: %w", s.path(fileLogKey), err)
 	}
 	return skey, vkey, writeFile(s.path(fileLogVKey), []byte(vkey+"\n"), 0o644)
+}
+
+// ensureClockKey makes the key that cosigns checkpoints with the server's time, unless there is one.
+func ensureClockKey(s *settings) (skey, vkey string, err error) {
+	_, log, err := ensureLogKey(s)
+	if err != nil {
+		return "", "", err
+	}
+	raw, err := os.ReadFile(s.path(fileClock))
+	if errors.Is(err, fs.ErrNotExist) {
+		if skey, _, err = ledger.NewClockKey(log); err != nil {
+			return "", "", fmt.Errorf("make clock key: %w", err)
+		}
+		raw = []byte(skey + "\n")
+		err = writeFile(s.path(fileClock), raw, 0o600)
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("clock key: %w", err)
+	}
+	skey = string(bytes.TrimSpace(raw))
+	if vkey, err = ledger.ClockVKey(skey); err != nil {
+		return "", "", fmt.Errorf("%s: %w", s.path(fileClock), err)
+	}
+	return skey, vkey, writeFile(s.path(fileClockV), []byte(vkey+"\n"), 0o644)
 }
 
 func newSerial() (*big.Int, error) {

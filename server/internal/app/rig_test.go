@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,21 +34,29 @@ type rig struct {
 	page     string
 	log      bytes.Buffer
 	shutdown bool
+	ahead    atomic.Int64 // of the true time, nanoseconds
 }
+
+// pass lets time go by for the server.
+func (r *rig) pass(d time.Duration) { r.ahead.Add(int64(d)) }
+
+func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load())) }
 
 func testSettings(dir string) *settings {
 	return &settings{State: dir, Listen: "127.0.0.1:0", Web: "127.0.0.1:0", Names: []string{"localhost", "127.0.0.1"}, Retention: days(24 * time.Hour),
 		LogRetention: days(48 * time.Hour), BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond, QuarantineBytes: 32 << 20,
-		QuarantineEntries: 8, MaxConnections: 64, RememberedChunks: 1000}
+		QuarantineEntries: 8, MaxConnections: 64, RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour}
 }
 
-func newRig(t testing.TB) *rig {
+func newRig(t testing.TB, change ...func(*settings)) *rig {
 	t.Helper()
 	r := &rig{t: t}
-	r.env = &env{ctx: context.Background(), settings: testSettings(filepath.Join(t.TempDir(), "state")), out: io.Discard, now: time.Now,
+	r.env = &env{ctx: context.Background(), settings: testSettings(filepath.Join(t.TempDir(), "state")), out: io.Discard, now: r.now,
 		log: slog.New(slog.NewTextHandler(&syncWriter{w: &r.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	check(t, r.env.settings.check())
-	check(t, initCommand{}.Run(r.env))
+	for _, f := range change {
+		f(r.env.settings)
+	}
+	r.init()
 	r.start()
 	t.Cleanup(func() {
 		r.stop()
@@ -98,16 +108,39 @@ func (r *rig) stop() {
 	check(r.t, r.core.close())
 }
 
-// register makes a new device known, over the admin socket.
+// init makes the state folder, with the root of the test devices' maker.
+func (r *rig) init() {
+	r.t.Helper()
+	check(r.t, r.env.settings.check())
+	check(r.t, initCommand{}.Run(r.env))
+	check(r.t, os.MkdirAll(r.env.settings.EKRoots, 0o700))
+	check(r.t, os.WriteFile(filepath.Join(r.env.settings.EKRoots, "root.pem"), sharedEK().root, 0o600))
+}
+
+// register makes a new device and enrols it.
 func (r *rig) register(seed string) *device {
 	r.t.Helper()
 	d := newDevice(r.t, seed, r.vkey)
-	raw, err := json.Marshal(d.registration())
-	check(r.t, err)
-	file := filepath.Join(r.t.TempDir(), "registration.json")
-	check(r.t, os.WriteFile(file, raw, 0o600))
-	check(r.t, registerCommand{File: file}.Run(r.env))
+	check(r.t, d.enrol(r, r.token(enrolTokenCommand{For: days(time.Hour)})))
 	return d
+}
+
+// says runs a command of the administrator and returns what it prints.
+func (r *rig) says(c interface{ Run(*env) error }) (string, error) {
+	r.t.Helper()
+	var out bytes.Buffer
+	e := *r.env
+	e.out = &out
+	err := c.Run(&e)
+	return out.String(), err
+}
+
+// token makes an enrolment token as the administrator does.
+func (r *rig) token(c enrolTokenCommand) string {
+	r.t.Helper()
+	out, err := r.says(c)
+	check(r.t, err)
+	return strings.TrimSpace(out)
 }
 
 // receipt verifies a receipt as an agent does.

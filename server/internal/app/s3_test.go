@@ -25,7 +25,7 @@ func TestWithTheVaultInS3(t *testing.T) {
 	r.env = &env{ctx: context.Background(), settings: s, out: io.Discard, now: time.Now, log: slog.New(slog.NewTextHandler(&syncWriter{w: &r.log}, nil))}
 	check(t, os.MkdirAll(s.State, 0o700))
 	check(t, os.WriteFile(s.path(fileS3Key), []byte(string(bucket.SecretKey)+"\n"), 0o600))
-	check(t, initCommand{}.Run(r.env))
+	r.init()
 	r.start()
 	t.Cleanup(func() {
 		r.stop()

@@ -58,8 +58,8 @@ func TestFromStatementsToBundle(t *testing.T) {
 	r.verified(path, verify.Verified)
 	path, err = r.export(rec, true)
 	check(t, err)
-	if rep := r.verified(path, verify.Verified); rep.Custody != 2 {
-		t.Fatalf("%d custody events, want both exports", rep.Custody)
+	if rep := r.verified(path, verify.Verified); rep.Custody != 3 {
+		t.Fatalf("%d custody events, want the enrolment and both exports", rep.Custody)
 	}
 	checkPages(t, r, rec, data)
 }

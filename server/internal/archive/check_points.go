@@ -94,6 +94,9 @@ func (c *checker) notFound(ctx context.Context) error {
 	if _, err := c.v.Extend(ctx, Ref{Key: o.Key, Hash: o.Hash}, c.until); !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("extend: got %w, want not found", orNil(err))
 	}
+	if _, err := First(ctx, c.v, c.prefix+"nowhere/", 12, 0); !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("first of nothing: got %w, want ErrNotFound", orNil(err))
+	}
 	if _, err := Last(ctx, c.v, c.prefix+"nowhere/", 12); !errors.Is(err, ErrNotFound) {
 		return fmt.Errorf("last: got %w, want not found", orNil(err))
 	}
@@ -136,6 +139,13 @@ func (c *checker) list(ctx context.Context) error {
 	last, err := Last(ctx, c.v, c.prefix+"list/a/", 12)
 	if err == nil && !strings.HasPrefix(last.Key, c.prefix+"list/a/000000000010-") {
 		err = fmt.Errorf("last is %q", last.Key)
+	}
+	if err != nil {
+		return err
+	}
+	first, err := First(ctx, c.v, c.prefix+"list/a/", 12, 3)
+	if err == nil && !strings.HasPrefix(first.Key, c.prefix+"list/a/000000000010-") {
+		err = fmt.Errorf("first from 3 on is %q", first.Key)
 	}
 	return err
 }

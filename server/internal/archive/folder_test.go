@@ -206,6 +206,14 @@ func TestFolderListsManyInPages(t *testing.T) {
 		if last, err := archive.Last(t.Context(), v, "many/", 12); err != nil || !strings.HasPrefix(last.Key, "many/000000039999-") {
 			t.Fatalf("last %q, %v", last.Key, err)
 		}
+		for _, from := range []uint64{0, 9, 10, 12345, 29999, 39999} {
+			if first, err := archive.First(t.Context(), v, "many/", 12, from); err != nil || !strings.HasPrefix(first.Key, fmt.Sprintf("many/%012d-", from)) {
+				t.Fatalf("first from %d on: %q, %v", from, first.Key, err)
+			}
+		}
+		if _, err := archive.First(t.Context(), v, "many/", 12, 40000); !errors.Is(err, archive.ErrNotFound) {
+			t.Fatalf("first from the end on: %v", err)
+		}
 	}
 }
 

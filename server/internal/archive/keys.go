@@ -82,6 +82,22 @@ func CheckpointKey(logID string, size uint64, hash evidence.Digest) string {
 // CheckpointsPrefix is what the keys of a log's mirrored checkpoints begin with.
 func CheckpointsPrefix(logID string) string { return "log/" + logID + "/checkpoints/" }
 
+// WitnessedKey is the key of a checkpoint with cosignatures of a quorum of witnesses.
+func WitnessedKey(logID string, size uint64, hash evidence.Digest) string {
+	return fmt.Sprintf("%s%012d-%s", WitnessedPrefix(logID), size, hash)
+}
+
+// WitnessedPrefix is what the keys of a log's witnessed checkpoints begin with.
+func WitnessedPrefix(logID string) string { return "log/" + logID + "/witnessed/" }
+
+// TimeKey is the key of a time stamp token with the checkpoint that it is over.
+func TimeKey(logID string, size uint64, hash evidence.Digest) string {
+	return fmt.Sprintf("%s%012d-%s", TimesPrefix(logID), size, hash)
+}
+
+// TimesPrefix is what the keys of a log's time stamp tokens begin with.
+func TimesPrefix(logID string) string { return "log/" + logID + "/times/" }
+
 // ReceiptKey is the key of the tlog-proof of one leaf.
 func ReceiptKey(logID string, index uint64, hash evidence.Digest) string {
 	return ReceiptPrefix(logID, index) + hash.String()

@@ -14,11 +14,11 @@ import (
 	"camseal/server/internal/catalog"
 )
 
-// Acts that this server records. Registration's name and detail are catalog's, since the catalog is made from them.
+// Acts that this server records, beside those that the catalog is made from.
 const (
-	ActExport     = "export"
-	ActStarted    = "server-started"
-	ActQuarantine = "quarantined"
+	ActExport  = "export"
+	ActStarted = "server-started"
+	ActRevoked = "device-revoked"
 )
 
 // Act is one custody event to be recorded.

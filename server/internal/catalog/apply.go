@@ -17,14 +17,6 @@ import (
 	"camseal/server/internal/ledger"
 )
 
-// ActRegistered is the custody event that makes a device known. Its detail holds the three members below.
-const (
-	ActRegistered = "device-registered"
-	DetailClass   = "class"
-	DetailAK      = "ak"      // base64 of the TPMT_PUBLIC
-	DetailTLSKey  = "tls_key" // base64 of the SubjectPublicKeyInfo
-)
-
 // applyLeaf brings one leaf into the tables. It returns the batch of a seen leaf, whose recordings are given back after
 // the transaction. A leaf that repeats what is known changes nothing.
 func (p *Projector) applyLeaf(ctx context.Context, q *db.Queries, e ledger.Entry) (*Walked, error) {
@@ -40,7 +32,11 @@ func (p *Projector) applyLeaf(ctx context.Context, q *db.Queries, e ledger.Entry
 	case *evidence.Custody:
 		return nil, p.applyCustody(ctx, q, e, l)
 	case *evidence.Revoke:
-		return nil, q.RevokeDevice(ctx, db.RevokeDeviceParams{Device: l.Device.String(), RevokedIndex: index(e)})
+		p := db.RevokeDeviceParams{Device: l.Device.String(), RevokedIndex: index(e)}
+		if l.SuspectSince != nil {
+			p.SuspectSince = sql.NullInt64{Int64: *l.SuspectSince, Valid: true}
+		}
+		return nil, q.RevokeDevice(ctx, p)
 	}
 	return nil, nil // an export leaf changes no table
 }
@@ -60,7 +56,7 @@ func (p *Projector) applySeen(ctx context.Context, q *db.Queries, e ledger.Entry
 	if err != nil {
 		return nil, err
 	}
-	if w == nil || w.Batch.First != uint64(dev.NextSeq) {
+	if w == nil || w.Batch.First != uint64(dev.NextSeq) || len(w.Batch.Items) != len(s.Items) {
 		if w, err = p.walkFromVault(ctx, dev, s); err != nil {
 			return nil, err
 		}
@@ -76,7 +72,11 @@ func (p *Projector) walkFromVault(ctx context.Context, dev db.Device, s *batch.S
 	if err != nil {
 		return nil, err
 	}
-	if _, b = b.Split(uint64(dev.NextSeq)); b == nil {
+	owed, err := Owed(dev)
+	if err != nil {
+		return nil, err
+	}
+	if _, b = b.Split(uint64(dev.NextSeq), owed); b == nil {
 		return nil, fmt.Errorf("batch up to %d of device %s says nothing new", s.Upto, dev.Device)
 	}
 	return p.Recordings.Walk(ctx, dev, b)
@@ -101,6 +101,9 @@ func (p *Projector) writeSeen(ctx context.Context, q *db.Queries, e ledger.Entry
 	}
 	for _, u := range w.Unproven {
 		p.slog.WarnContext(ctx, u.String(), slog.String("device", dev))
+	}
+	if err == nil {
+		err = writeOwn(ctx, q, e, w)
 	}
 	for _, r := range w.recs {
 		if err == nil {
@@ -178,17 +181,18 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 	if err := q.InsertCustody(ctx, row); err != nil {
 		return err
 	}
-	if ev.Act == ActRegistered && ev.Device != nil {
-		return registered(ctx, q, e, &ev)
+	if ev.Device == nil {
+		return nil
+	}
+	switch ev.Act {
+	case ActEnrolled, ActRegistered:
+		return enrolled(ctx, q, e, &ev)
+	case ActSoftwareChanged:
+		return told(ctx, q, e, &ev)
+	case ActPCRsAllowed:
+		return allowed(ctx, q, e, &ev)
+	case ActQuarantined:
+		return forked(ctx, q, e, &ev)
 	}
 	return nil
-}
-
-func registered(ctx context.Context, q *db.Queries, e ledger.Entry, ev *evidence.CustodyEvent) error {
-	var tls evidence.Bytes
-	if err := tls.UnmarshalText([]byte(ev.Detail[DetailTLSKey])); err != nil {
-		return fmt.Errorf("registration of device %s: %w", ev.Device, err)
-	}
-	return q.InsertDevice(ctx, db.InsertDeviceParams{Device: ev.Device.String(), Class: ev.Detail[DetailClass], Ak: ev.Detail[DetailAK],
-		TlsKey: evidence.Sum(tls).String(), RegisteredAt: ev.At, RegisteredIndex: int64(e.Index), Head: evidence.FirstHead(*ev.Device).String()})
 }

@@ -137,13 +137,13 @@ func (c *Catalog) Device(ctx context.Context, d evidence.DeviceID) (db.Device, e
 	return one(row, err, "device "+d.Short())
 }
 
-// DeviceByTLSKey returns the device that registered the TLS key with this SHA-256. Errors: ErrUnknown.
+// DeviceByTLSKey returns the device that enrolled with the TLS key with this SHA-256. Errors: ErrUnknown.
 func (c *Catalog) DeviceByTLSKey(ctx context.Context, key evidence.Digest) (db.Device, error) {
 	row, err := c.q.DeviceByTLSKey(ctx, key.String())
 	return one(row, err, "device of TLS key "+key.String()[:16])
 }
 
-// Devices returns all devices in the order of their registration.
+// Devices returns all devices in the order of their newest enrolment.
 func (c *Catalog) Devices(ctx context.Context) ([]db.Device, error) { return c.q.Devices(ctx) }
 
 // Recording returns the row of one recording. Errors: ErrUnknown.
@@ -223,7 +223,8 @@ func (c *Catalog) Custody(ctx context.Context, d evidence.DeviceID, rec evidence
 // Dump returns every row of every table as text, in a fixed order: two catalogs with the same dump answer alike.
 func (c *Catalog) Dump(ctx context.Context) (string, error) {
 	var out strings.Builder
-	for _, table := range []string{"meta", "devices", "batches", "parts", "anchors", "recordings", "custody"} {
+	for _, table := range []string{"meta", "devices", "batches", "parts", "anchors", "recordings", "custody",
+		"counted", "gaps", "boots", "pcr_sets", "forks"} {
 		lines, err := c.dumpTable(ctx, table)
 		if err != nil {
 			return "", fmt.Errorf("dump %s: %w", table, err)

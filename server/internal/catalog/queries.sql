@@ -5,11 +5,13 @@ SELECT value FROM meta WHERE name = sqlc.arg(name);
 INSERT INTO meta (name, value) VALUES (sqlc.arg(name), sqlc.arg(value))
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
--- name: InsertDevice :exec
-INSERT INTO devices (device, class, ak, tls_key, registered_at, registered_index, revoked_index, chain, next_seq, head, seen_index)
-VALUES (sqlc.arg(device), sqlc.arg(class), sqlc.arg(ak), sqlc.arg(tls_key), sqlc.arg(registered_at), sqlc.arg(registered_index),
-    NULL, '', 0, sqlc.arg(head), NULL)
-ON CONFLICT DO NOTHING;
+-- name: PutDevice :exec
+INSERT INTO devices (device, class, model, ak, ek, ek_cert, maker, vouched, tls_key, counter, enrolled_at, enrolled_index,
+    revoked_index, suspect_since, chain, next_seq, head, seen_index)
+VALUES (sqlc.arg(device), sqlc.arg(class), sqlc.arg(model), sqlc.arg(ak), sqlc.arg(ek), sqlc.arg(ek_cert), sqlc.arg(maker), sqlc.arg(vouched),
+    sqlc.arg(tls_key), sqlc.arg(counter), sqlc.arg(enrolled_at), sqlc.arg(enrolled_index), NULL, NULL, '', 0, sqlc.arg(head), NULL)
+ON CONFLICT (device) DO UPDATE SET model = excluded.model, ek = excluded.ek, ek_cert = excluded.ek_cert, maker = excluded.maker,
+    vouched = excluded.vouched, counter = excluded.counter, enrolled_at = excluded.enrolled_at, enrolled_index = excluded.enrolled_index;
 
 -- name: DeviceByID :one
 SELECT * FROM devices WHERE device = sqlc.arg(device);
@@ -18,14 +20,15 @@ SELECT * FROM devices WHERE device = sqlc.arg(device);
 SELECT * FROM devices WHERE tls_key = sqlc.arg(tls_key);
 
 -- name: Devices :many
-SELECT * FROM devices ORDER BY registered_index, device;
+SELECT * FROM devices ORDER BY enrolled_index, device;
 
 -- name: SetChain :exec
 UPDATE devices SET chain = sqlc.arg(chain), next_seq = sqlc.arg(next_seq), head = sqlc.arg(head), seen_index = sqlc.arg(seen_index)
 WHERE device = sqlc.arg(device);
 
 -- name: RevokeDevice :exec
-UPDATE devices SET revoked_index = sqlc.arg(revoked_index) WHERE device = sqlc.arg(device) AND revoked_index IS NULL;
+UPDATE devices SET revoked_index = sqlc.arg(revoked_index), suspect_since = sqlc.arg(suspect_since)
+WHERE device = sqlc.arg(device) AND revoked_index IS NULL;
 
 -- name: InsertBatch :exec
 INSERT INTO batches (device, first_seq, upto, head, key, version, size, hash, log_index, leaf)
@@ -91,3 +94,61 @@ SELECT * FROM custody WHERE rec = sqlc.arg(rec) AND device = sqlc.arg(device) OR
 
 -- name: CustodyAt :one
 SELECT * FROM custody WHERE log_index = sqlc.arg(log_index);
+
+-- name: InsertCounted :exec
+INSERT INTO counted (device, seq, kind, value, at, log_index)
+VALUES (sqlc.arg(device), sqlc.arg(seq), sqlc.arg(kind), sqlc.arg(value), sqlc.arg(at), sqlc.arg(log_index));
+
+-- name: CountedAt :one
+SELECT * FROM counted WHERE device = sqlc.arg(device) AND seq = sqlc.arg(seq);
+
+-- name: InsertGap :exec
+INSERT INTO gaps (device, after_seq, before_seq, from_value, to_value)
+VALUES (sqlc.arg(device), sqlc.arg(after_seq), sqlc.arg(before_seq), sqlc.arg(from_value), sqlc.arg(to_value));
+
+-- name: GapsOf :many
+SELECT * FROM gaps WHERE device = sqlc.arg(device) ORDER BY before_seq;
+
+-- name: InsertBoot :exec
+INSERT INTO boots (device, seq, at, software, pcrs, changed, own_last, log_index, told)
+VALUES (sqlc.arg(device), sqlc.arg(seq), sqlc.arg(at), sqlc.arg(software), sqlc.arg(pcrs), sqlc.arg(changed), sqlc.arg(own_last),
+    sqlc.arg(log_index), NULL);
+
+-- name: BootAt :one
+SELECT * FROM boots WHERE device = sqlc.arg(device) AND seq = sqlc.arg(seq);
+
+-- name: LastBoot :one
+SELECT * FROM boots WHERE device = sqlc.arg(device) ORDER BY seq DESC LIMIT 1;
+
+-- name: Recoveries :many
+SELECT * FROM boots WHERE device = sqlc.arg(device) AND own_last IS NOT NULL ORDER BY seq;
+
+-- name: SoftwareChanges :many
+SELECT * FROM boots WHERE device = sqlc.arg(device) AND changed IS NOT NULL AND seq <= sqlc.arg(upto) ORDER BY seq DESC LIMIT sqlc.arg(page);
+
+-- name: UntoldChanges :many
+SELECT * FROM boots WHERE changed IS NOT NULL AND told IS NULL ORDER BY device, seq;
+
+-- name: ToldChange :exec
+UPDATE boots SET told = sqlc.arg(told) WHERE device = sqlc.arg(device) AND seq = sqlc.arg(seq);
+
+-- name: InsertPCRSet :exec
+INSERT INTO pcr_sets (model, pcrs, device, source, at, log_index)
+VALUES (sqlc.arg(model), sqlc.arg(pcrs), sqlc.arg(device), sqlc.arg(source), sqlc.arg(at), sqlc.arg(log_index))
+ON CONFLICT DO NOTHING;
+
+-- name: CountPCRSets :one
+SELECT COUNT(*) FROM pcr_sets WHERE model = sqlc.arg(model);
+
+-- name: PCRSetAllowed :one
+SELECT COUNT(*) FROM pcr_sets WHERE model = sqlc.arg(model) AND pcrs = sqlc.arg(pcrs);
+
+-- name: PCRSets :many
+SELECT * FROM pcr_sets ORDER BY model, log_index, pcrs;
+
+-- name: InsertFork :exec
+INSERT INTO forks (log_index, device, seq, known, sent, at)
+VALUES (sqlc.arg(log_index), sqlc.arg(device), sqlc.arg(seq), sqlc.arg(known), sqlc.arg(sent), sqlc.arg(at));
+
+-- name: ForksOf :many
+SELECT * FROM forks WHERE device = sqlc.arg(device) ORDER BY log_index;

@@ -18,6 +18,8 @@ type Walked struct {
 	State    verify.State
 	Anchors  []uint64
 	Unproven []verify.OrderUnproven
+	Own      []*evidence.Statement // enrol, boots, and what the TPM counter counts
+	Gaps     []verify.CounterGap
 	recs     map[evidence.RecordingID]*verify.Recording
 }
 
@@ -63,11 +65,15 @@ func (c *Recordings) step(ctx context.Context, chain *verify.Chain, w *Walked, i
 		if err == nil && sealed.Unproven != nil {
 			w.Unproven = append(w.Unproven, *sealed.Unproven)
 		}
+		w.Gaps = append(w.Gaps, sealed.Gaps...)
 		return err
 	}
 	line, err := chain.Statement(it.Raw)
 	if err != nil {
 		return err
+	}
+	if ofDevice(line.Statement) {
+		w.Own = append(w.Own, line.Statement)
 	}
 	if line.Rec.IsZero() {
 		if line.Statement.Kind == evidence.KindAnchor {
@@ -94,11 +100,19 @@ func ResumeChain(dev db.Device) (*verify.Chain, error) {
 	if dev.Chain == "" {
 		return verify.NewChain(key), nil
 	}
-	var s verify.State
-	if err := json.Unmarshal([]byte(dev.Chain), &s); err != nil {
-		return nil, fmt.Errorf("chain state of device %s: %w", dev.Device, err)
+	s, err := ChainState(dev)
+	if err != nil {
+		return nil, err
 	}
 	return verify.Resume(key, s)
+}
+
+// ChainState is where a device's chain stands, from its row; dev.Chain must not be empty.
+func ChainState(dev db.Device) (s verify.State, err error) {
+	if err := json.Unmarshal([]byte(dev.Chain), &s); err != nil {
+		return s, fmt.Errorf("chain state of device %s: %w", dev.Device, err)
+	}
+	return s, nil
 }
 
 // DeviceKey is the attestation key in a device's row.

@@ -1,14 +1,19 @@
-// Package devices registers devices and knows them by their TLS keys.
+// Package devices enrols devices, knows them by their TLS keys, and revokes them.
+//
+// Enrolment is one act: who holds a one-time token sends the device's keys; a challenge shows that attestation key and
+// endorsement key are in one TPM; the act is a custody event, and the device gets a certificate over its TLS key.
 package devices
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"sync"
+	"time"
 
 	"camseal/pkg/attestation"
 	"camseal/pkg/evidence"
@@ -18,89 +23,91 @@ import (
 	"camseal/server/internal/catalog/db"
 )
 
-// ErrConflict says that a registration contradicts an earlier one. The earlier one stays.
-var ErrConflict = errors.New("contradicts an earlier registration")
+// ErrRevoked says that a device was revoked already.
+var ErrRevoked = errors.New("this device was revoked already; nothing was changed")
 
-// Registry registers and finds devices. It is safe for concurrent use.
-type Registry struct {
+// Config says what a Registry works with. All members must be set, but the roots, which may be nil.
+type Config struct {
 	Catalog *catalog.Catalog
+	Log     *catalog.Projector
 	Book    *casework.Book
+	Tokens  *Tokens
+	HomeLog string // verifier key of this server's log
 
-	mu sync.Mutex // one registration at a time, so that two can't contradict each other
+	CA    *x509.Certificate // the server's own authority, which issues the devices' certificates
+	CAKey crypto.Signer
+
+	Roots             *attestation.Roots // TPM makers
+	TrialRoots        *attestation.Roots // emulators
+	AllowUnknownMaker bool               // enrol TPMs that no root vouches for
+
+	Rand io.Reader
+	Now  func() time.Time
+	Slog *slog.Logger
 }
 
-// Register makes a device known, by a custody event. The same registration again changes nothing and is no error.
-// Errors: ErrConflict if the attestation key has another TLS key already, or the TLS key belongs to another device.
-func (r *Registry) Register(ctx context.Context, actor string, reg transport.Registration) (evidence.DeviceID, error) {
-	key, err := attestation.ParseKey(reg.Class, reg.AK)
-	if err != nil {
-		return evidence.DeviceID{}, fmt.Errorf("register device: %w", err)
-	}
-	if err := checkTLSKey(reg.TLSKey); err != nil {
-		return evidence.DeviceID{}, fmt.Errorf("register device: %w", err)
-	}
-	id := key.Name()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	known, err := r.known(ctx, id, evidence.Sum(reg.TLSKey))
-	if err != nil || known {
-		return id, err
-	}
-	text := func(b evidence.Bytes) string { t, _ := b.MarshalText(); return string(t) } // never fails
-	_, err = r.Book.Record(ctx, casework.Act{Name: catalog.ActRegistered, Actor: actor, Device: &id, Detail: evidence.Detail{
-		catalog.DetailClass: string(reg.Class), catalog.DetailAK: text(reg.AK), catalog.DetailTLSKey: text(reg.TLSKey)}})
-	return id, err
+// Registry enrols, finds and revokes devices. It is safe for concurrent use.
+type Registry struct {
+	Config
+
+	acting sync.Mutex // one enrolment is recorded at a time, so that two can't contradict each other
+
+	mu      sync.Mutex
+	pending map[string]*pending // by id
 }
 
-func (r *Registry) known(ctx context.Context, id evidence.DeviceID, tls evidence.Digest) (bool, error) {
-	dev, err := r.Catalog.Device(ctx, id)
-	if err == nil && dev.TlsKey == tls.String() {
-		return true, nil
-	}
-	if err == nil {
-		return false, fmt.Errorf("device %s has another TLS key: %w; a device that lost its TLS key needs a new attestation key too", id.Short(), ErrConflict)
-	}
-	if !errors.Is(err, catalog.ErrUnknown) {
-		return false, err
-	}
-	dev, err = r.Catalog.DeviceByTLSKey(ctx, tls)
-	if err == nil {
-		return false, fmt.Errorf("this TLS key is device %s's: %w", dev.Device, ErrConflict)
-	}
-	if !errors.Is(err, catalog.ErrUnknown) {
-		return false, err
-	}
-	return false, nil
-}
+// New makes a Registry.
+func New(c Config) *Registry { return &Registry{Config: c, pending: map[string]*pending{}} }
 
-func checkTLSKey(spki []byte) error {
-	pub, err := x509.ParsePKIXPublicKey(spki)
-	if err != nil {
-		return fmt.Errorf("TLS key: %w", err)
-	}
-	if k, ok := pub.(*ecdsa.PublicKey); !ok || k.Curve != elliptic.P256() {
-		return errors.New("TLS key: not an ECDSA key on P-256")
-	}
-	again, err := x509.MarshalPKIXPublicKey(pub)
-	if err != nil || string(again) != string(spki) {
-		return errors.New("TLS key: not in its one form")
-	}
-	return nil
-}
-
-// Authenticate finds the device whose registered TLS key a client proved to hold. Errors are *transport.Error.
+// Authenticate finds the device whose enrolled TLS key a client proved to hold, and demands the certificate that this server issued for
+// it. Errors are *transport.Error where the client is at fault.
 func (r *Registry) Authenticate(ctx context.Context, cert *x509.Certificate) (db.Device, error) {
 	dev, err := r.Catalog.DeviceByTLSKey(ctx, evidence.Sum(cert.RawSubjectPublicKeyInfo))
 	if errors.Is(err, catalog.ErrUnknown) {
-		return dev, &transport.Error{Status: 403, Code: transport.CodeUnknownDevice, Message: "this device is not registered with this server",
-			Kept: "the device keeps everything", Do: "register it: camseal-server device register FILE"}
+		return dev, &transport.Error{Status: 403, Code: transport.CodeUnknownDevice, Message: "this device is not enrolled with this server",
+			Kept: "the device keeps everything", Do: "ask for a token (camseal-server enrol-token) and enrol it: camseal-agent enrol --token TOKEN"}
 	}
 	if err != nil {
 		return dev, err
 	}
-	if dev.RevokedIndex.Valid {
-		return dev, &transport.Error{Status: 403, Code: transport.CodeRevoked, Message: "this device was revoked",
-			Kept: "what it sent before is kept; the device keeps the rest", Do: "set it up anew with a new key, or ask the custodian"}
+	if err := Active(dev); err != nil {
+		return dev, err
 	}
-	return dev, nil
+	return dev, r.checkCertificate(cert, dev)
+}
+
+// Active returns a refusal if the device was revoked.
+func Active(dev db.Device) error {
+	if !dev.RevokedIndex.Valid {
+		return nil
+	}
+	return &transport.Error{Status: 403, Code: transport.CodeRevoked, Message: "this device was revoked",
+		Kept: "what it sent before is kept; the device keeps the rest", Do: "set it up anew with a new key, or ask the custodian"}
+}
+
+// Revoke ends what a device may say, at once: the leaf first, then the custody event that says who did it. since, if not nil, is from
+// when on its word is suspect, milliseconds since 1970 UTC. Errors: ErrRevoked, catalog.ErrUnknown.
+func (r *Registry) Revoke(ctx context.Context, actor string, id evidence.DeviceID, since *int64) (index uint64, err error) {
+	r.acting.Lock()
+	defer r.acting.Unlock()
+	dev, err := r.Catalog.Device(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	if dev.RevokedIndex.Valid {
+		return 0, ErrRevoked
+	}
+	index, _, err = r.Log.Append(ctx, &evidence.Revoke{Device: id, SuspectSince: since})
+	if err != nil {
+		return 0, fmt.Errorf("revoke device %s: %w", id.Short(), err)
+	}
+	r.Slog.WarnContext(ctx, "device revoked", slog.String("device", id.Short()), slog.Uint64("log_index", index))
+	detail := evidence.Detail{"leaf": fmt.Sprint(index)}
+	if since != nil {
+		detail["suspect_since"] = fmt.Sprint(*since)
+	}
+	if _, err := r.Book.Record(ctx, casework.Act{Name: casework.ActRevoked, Actor: actor, Device: &id, Detail: detail}); err != nil {
+		return index, fmt.Errorf("device %s is revoked, but who did it is not recorded: %w", id.Short(), err)
+	}
+	return index, nil
 }

@@ -15,6 +15,7 @@ import (
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/ledger"
 )
 
 // ErrNotStored says that a recording has no stored receipt yet, so that there is nothing to export.
@@ -24,7 +25,9 @@ var ErrNotStored = errors.New("this recording is not stored yet; nothing was exp
 type Exporter struct {
 	Catalog *catalog.Catalog
 	Log     *catalog.Projector
-	VKey    string // of the log
+	Ledger  *ledger.Ledger
+	VKey    string        // of the log
+	Trust   *verify.Trust // whose word on time counts on this server's pages
 	Vault   archive.Vault
 	Book    *casework.Book
 	TempDir string
@@ -89,11 +92,12 @@ func StoredLeaf(row db.Recording) (*evidence.Stored, error) {
 // *archive.WrongBytes, and the bundle stays unfinished.
 func (b *Bundle) Write(ctx context.Context, actor string, sink Sink) error {
 	act := casework.Act{Name: casework.ActExport, Actor: actor, Device: &b.k.Device, Rec: b.k.Rec, Detail: evidence.Detail{"form": sink.Form()}}
-	if _, err := b.x.Book.Record(ctx, act); err != nil {
+	recorded, err := b.x.Book.Record(ctx, act)
+	if err != nil {
 		return err
 	}
-	w := &writer{ctx: ctx, b: b, sink: sink}
-	for _, step := range []func() error{w.original, w.chain, w.receipts, w.custody, w.derived, w.tags} {
+	w := &writer{ctx: ctx, b: b, sink: sink, newest: recorded.Index}
+	for _, step := range []func() error{w.original, w.chain, w.receipts, w.custody, w.stamps, w.derived, w.tags} {
 		if err := step(); err != nil {
 			return fmt.Errorf("export %s: %w", b.k.Rec, err)
 		}

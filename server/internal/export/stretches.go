@@ -94,7 +94,8 @@ func (b *Bundle) skeleton(ctx context.Context, seq uint64) (*batch.Skeleton, err
 	return batch.LoadSkeleton(ctx, b.x.Vault, ref)
 }
 
-// lines writes a stretch's statements and seals, the seal at its begin included.
+// lines writes a stretch's statements, seals and count records; the seal at its begin included, and count records of its statements
+// that came in after it.
 func (b *Bundle) lines(ctx context.Context, s span, chain, seals func([]byte) error) error {
 	if s.from > 0 {
 		before, err := b.skeleton(ctx, s.from-1)
@@ -102,16 +103,16 @@ func (b *Bundle) lines(ctx context.Context, s span, chain, seals func([]byte) er
 			return err
 		}
 		for _, it := range before.Items {
-			if it.Attested != nil && it.Seq == s.from-1 {
+			if it.Attested != nil && it.Attested.Seal != nil && it.Seq == s.from-1 {
 				if err := seals(it.Raw); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	next := s.from
-	for next <= s.until {
-		sk, err := b.skeleton(ctx, next)
+	o := output{from: s.from, until: s.until, next: s.from, owed: map[uint64]bool{}, counted: map[uint64]bool{}, chain: chain, seals: seals}
+	for o.next <= s.until {
+		sk, err := b.skeleton(ctx, o.next)
 		if err != nil {
 			return err
 		}
@@ -119,9 +120,57 @@ func (b *Bundle) lines(ctx context.Context, s span, chain, seals func([]byte) er
 		if err != nil {
 			return err
 		}
-		if next, err = b.batchLines(sk, next, s.until, words, chain, seals); err != nil {
+		if err := b.batchLines(sk, &o, words); err != nil {
 			return err
 		}
+	}
+	return b.lateCounts(ctx, &o)
+}
+
+// output is a stretch being written.
+type output struct {
+	from, until  uint64
+	next         uint64          // statement
+	owed         map[uint64]bool // counted statements whose count records have not come yet
+	counted      map[uint64]bool // statements whose count records are written
+	chain, seals func([]byte) error
+}
+
+// count writes a count record if it is about a statement of the stretch. Batches may overlap, so it may come again.
+func (o *output) count(it batch.Item) error {
+	if it.Seq < o.from || it.Seq > o.until || o.counted[it.Seq] {
+		return nil
+	}
+	o.counted[it.Seq] = true
+	delete(o.owed, it.Seq)
+	return o.seals(it.Raw)
+}
+
+// maxLate is how many batches are searched for count records that came in after their stretch.
+const maxLate = 64
+
+// lateCounts writes the count records of the stretch's statements that stand at the begin of later batches.
+func (b *Bundle) lateCounts(ctx context.Context, o *output) error {
+	if b.dev.Counter == "" {
+		return nil
+	}
+	at := o.until + 1
+	for i := 0; i == 0 || i < maxLate && len(o.owed) > 0; i++ {
+		sk, err := b.skeleton(ctx, at)
+		if errors.Is(err, catalog.ErrUnknown) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, it := range sk.Items {
+			if it.Attested != nil && it.Attested.Count != nil {
+				if err := o.count(it); err != nil {
+					return err
+				}
+			}
+		}
+		at = sk.Upto + 1
 	}
 	return nil
 }
@@ -129,28 +178,51 @@ func (b *Bundle) lines(ctx context.Context, s span, chain, seals func([]byte) er
 // keeps reports whether statements of rec stand in the bundle with their words.
 func (b *Bundle) keeps(rec evidence.RecordingID) bool { return rec.IsZero() || rec == b.k.Rec }
 
-func (b *Bundle) batchLines(sk *batch.Skeleton, next, until uint64, words map[uint64][]byte, chain, seals func([]byte) error) (uint64, error) {
-	from := next
+func (b *Bundle) batchLines(sk *batch.Skeleton, o *output, words map[uint64][]byte) error {
+	begin := o.next
 	for _, it := range sk.Items {
 		var err error
 		switch {
-		case it.Seq < from || it.Seq > until:
+		case it.Attested != nil && it.Attested.Count != nil:
+			err = o.count(it)
+		case it.Seq < begin || it.Seq > o.until: // of an overlapping batch, or of no stretch
 		case it.Attested != nil:
-			err = seals(it.Raw)
-		case it.Seq != next:
-			err = fmt.Errorf("statement %d where %d is due: %w", it.Seq, next, archive.ErrNotFound)
+			err = o.seals(it.Raw)
+		case it.Seq != o.next:
+			err = fmt.Errorf("statement %d where %d is due: %w", it.Seq, o.next, archive.ErrNotFound)
 		default:
-			next++
-			err = chain(b.line(it, words))
+			o.next++
+			if counted(words[it.Seq]) {
+				o.owed[it.Seq] = true
+			}
+			err = o.chain(b.line(it, words))
 		}
 		if err != nil {
-			return next, err
+			return err
 		}
 	}
-	if next == from {
-		return next, fmt.Errorf("statement %d is in no batch: %w", next, archive.ErrNotFound)
+	if o.next == begin {
+		return fmt.Errorf("statement %d is in no batch: %w", o.next, archive.ErrNotFound)
 	}
-	return next, nil
+	return nil
+}
+
+// counted reports whether a statement's words say something that the TPM counter counts.
+func counted(words []byte) bool {
+	if words == nil {
+		return false
+	}
+	s, _, err := evidence.ParseUnverified(words)
+	if err != nil {
+		return false
+	}
+	switch body := s.Body.(type) {
+	case *evidence.Enrol, *evidence.Boot, *evidence.Intake:
+		return true
+	case *evidence.Open:
+		return body.Mode == evidence.ModeCapture
+	}
+	return false
 }
 
 func (b *Bundle) line(it batch.Item, words map[uint64][]byte) []byte {

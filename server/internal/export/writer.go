@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"hash"
@@ -15,7 +16,6 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
 	"camseal/pkg/verify"
-	"camseal/server/internal/archive"
 )
 
 // writer writes one bundle, and keeps the hashes for its manifests.
@@ -27,11 +27,14 @@ type writer struct {
 	size  uint64 // of the payload
 	spans []span
 	enrol *evidence.Enrol
+
+	newest   uint64 // index of this export's custody event, the newest leaf that the bundle holds a receipt of
+	lastSeen int64  // index of the newest seen receipt
+	closed   int64  // index of the first that covers the recording's end
 }
 
 const (
 	maxReceipts = 1024 // seen receipts in one bundle
-	maxEvent    = 128 << 10
 )
 
 // file is one file being written.
@@ -164,6 +167,7 @@ func (w *writer) receipts() error {
 		ends = append(ends, s.until)
 	}
 	done := map[int64]bool{}
+	w.await()
 	for _, seq := range ends {
 		row, err := b.x.Catalog.BatchAt(w.ctx, b.k.Device, seq)
 		if err != nil {
@@ -173,28 +177,39 @@ func (w *writer) receipts() error {
 			continue
 		}
 		done[row.LogIndex] = true
+		if w.closed == 0 && b.rec.Close != nil && uint64(row.Upto) >= b.rec.CloseAt.Seq {
+			w.closed = row.LogIndex
+		}
+		w.lastSeen = max(w.lastSeen, row.LogIndex)
 		if err := w.receipt(row.LogIndex, []byte(row.Leaf)); err != nil {
 			return err
 		}
 	}
+	if w.closed == 0 {
+		w.closed = w.lastSeen
+	}
 	if b.dev.RevokedIndex.Valid { // the reader must know, even if all of this was seen before
-		r, err := b.x.Log.ReceiptAt(w.ctx, uint64(b.dev.RevokedIndex.Int64))
+		e, err := b.x.Ledger.BestReceipt(w.ctx, uint64(b.dev.RevokedIndex.Int64))
 		if err != nil {
 			return err
 		}
-		if err := w.receiptFiles(b.dev.RevokedIndex.Int64, r); err != nil {
+		if err := w.receiptFiles(b.dev.RevokedIndex.Int64, e.Receipt); err != nil {
 			return err
 		}
 	}
 	return w.receipt(b.row.StoredIndex.Int64, []byte(b.row.StoredLeaf))
 }
 
+// receipt writes a leaf with its proof at the earliest checkpoint that has the quorum of witnesses, or the earliest at all.
 func (w *writer) receipt(index int64, leaf []byte) error {
-	r, err := w.b.x.Log.Receipt(w.ctx, uint64(index), leaf)
+	e, err := w.b.x.Ledger.BestReceipt(w.ctx, uint64(index))
 	if err != nil {
 		return err
 	}
-	return w.receiptFiles(index, r)
+	if !bytes.Equal(e.Leaf, leaf) {
+		return fmt.Errorf("receipt %d: the log holds another leaf there than the catalog; run `camseal-server reindex`", index)
+	}
+	return w.receiptFiles(index, e.Receipt)
 }
 
 func (w *writer) receiptFiles(index int64, r tlog.Receipt) error {
@@ -203,35 +218,6 @@ func (w *writer) receiptFiles(index int64, r tlog.Receipt) error {
 		return err
 	}
 	return w.bytes(proof, r.Proof)
-}
-
-// custody writes the custody events of this recording in the order of the log, and their receipts.
-func (w *writer) custody() error {
-	rows, err := w.b.x.Catalog.Custody(w.ctx, w.b.k.Device, w.b.k.Rec)
-	if err != nil {
-		return err
-	}
-	var lines bytes.Buffer
-	for _, row := range rows {
-		digest, err := evidence.ParseDigest(row.Event)
-		if err != nil {
-			return err
-		}
-		event, err := archive.Read(w.ctx, w.b.x.Vault, archive.Ref{Key: archive.CustodyKey(digest), Hash: digest}, maxEvent)
-		if err != nil {
-			return fmt.Errorf("custody event %s: %w", digest, err)
-		}
-		lines.Write(event)
-		lines.WriteByte('\n')
-		leaf, err := evidence.EncodeLeaf(&evidence.Custody{Event: digest})
-		if err != nil {
-			return err
-		}
-		if err := w.receipt(row.LogIndex, leaf); err != nil {
-			return err
-		}
-	}
-	return w.bytes(verify.FileCustody, lines.Bytes())
 }
 
 // derived writes what a verifier derives again.
@@ -247,7 +233,7 @@ func (w *writer) derived() error {
 	}
 	files := map[string][]byte{verify.FileAK: b.key.PEM(), verify.FileLogKey: verify.LogKeyFile(b.x.VKey), verify.FileSummary: summary, verify.FileReadme: readme}
 	if len(w.enrol.EKCert) > 0 {
-		files[verify.FileEKCert] = w.enrol.EKCert
+		files[verify.FileEKCert] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: w.enrol.EKCert})
 	}
 	for _, path := range []string{verify.FileAK, verify.FileEKCert, verify.FileLogKey, verify.FileSummary, verify.FileReadme} {
 		if content, ok := files[path]; ok {
@@ -267,6 +253,9 @@ func (w *writer) tags() error {
 	leaf := &evidence.Export{Device: w.b.k.Device, Last: w.b.rec.N - 1, Manifest: evidence.Sum(manifest), Rec: w.b.k.Rec}
 	_, r, err := w.b.x.Log.Append(w.ctx, leaf)
 	if err != nil {
+		return err
+	}
+	if r.Proof, err = w.b.x.plain(r.Proof); err != nil {
 		return err
 	}
 	for _, f := range []struct {

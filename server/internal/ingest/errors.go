@@ -70,6 +70,16 @@ func broken(err error) error {
 	return e
 }
 
+// forkError is a refusal with the digests of both statements.
+type forkError struct {
+	refusal     *transport.Error
+	known, sent evidence.Digest
+}
+
+func (f *forkError) Error() string { return f.refusal.Error() }
+
+func (f *forkError) Unwrap() error { return f.refusal }
+
 // refuse puts what a device did wrong into quarantine and returns the refusal. Other errors pass through.
 func (s *Service) refuse(ctx context.Context, id evidence.DeviceID, body []byte, err error) error {
 	var e *transport.Error
@@ -79,6 +89,11 @@ func (s *Service) refuse(ctx context.Context, id evidence.DeviceID, body []byte,
 	if e.Code == transport.CodeBehind {
 		return e
 	}
-	s.Quarantine.Keep(ctx, id, Finding{Code: e.Code, Message: e.Message, Seq: e.Seq}, body)
+	f := Finding{Code: e.Code, Message: e.Message, Seq: e.Seq}
+	var fork *forkError
+	if errors.As(err, &fork) {
+		f.Known, f.Sent = &fork.known, &fork.sent
+	}
+	s.Quarantine.Keep(ctx, id, f, body)
 	return e
 }

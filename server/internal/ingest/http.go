@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -32,7 +33,11 @@ func (s *Service) Handler(registry *devices.Registry) http.Handler {
 	r.NoRoute(func(c *gin.Context) { s.fail(c, refusal(404, transport.CodeBadRequest, "no such address")) })
 	r.NoMethod(func(c *gin.Context) { s.fail(c, refusal(405, transport.CodeBadRequest, "no such method here")) })
 	h := handler{Service: s, registry: registry}
+	r.POST("/v1/enrol", h.enrol)
+	r.POST("/v1/enrol/:id", h.enrolled)
 	v1 := r.Group("/v1", h.authenticate)
+	v1.POST("/certificate", h.certificate)
+	v1.GET("/checkpoint", h.checkpoint)
 	v1.GET("/head", h.head)
 	v1.POST("/statements", h.statements)
 	v1.PUT("/recordings/:rec/chunks/:index", h.chunk)
@@ -47,12 +52,21 @@ type handler struct {
 
 const deviceKey = "device"
 
-func (h handler) authenticate(c *gin.Context) {
+// peer is the certificate that the client showed, having proved that it holds its key.
+func (h handler) peer(c *gin.Context) (*x509.Certificate, error) {
 	if c.Request.TLS == nil || len(c.Request.TLS.PeerCertificates) == 0 {
-		h.fail(c, refusal(403, transport.CodeUnknownDevice, "no client certificate"))
+		return nil, refusal(403, transport.CodeUnknownDevice, "no client certificate")
+	}
+	return c.Request.TLS.PeerCertificates[0], nil
+}
+
+func (h handler) authenticate(c *gin.Context) {
+	cert, err := h.peer(c)
+	if err != nil {
+		h.fail(c, err)
 		return
 	}
-	dev, err := h.registry.Authenticate(c.Request.Context(), c.Request.TLS.PeerCertificates[0])
+	dev, err := h.registry.Authenticate(c.Request.Context(), cert)
 	if err != nil {
 		h.fail(c, err)
 		return

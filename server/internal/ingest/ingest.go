@@ -12,6 +12,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/server/internal/archive"
+	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 )
 
@@ -22,6 +23,7 @@ type Config struct {
 	VKey       string // of the log
 	Vault      archive.Vault
 	Quarantine *Quarantine
+	Book       *casework.Book
 	TempDir    string // for manifests while they are made
 	Retention  time.Duration
 	LogUntil   func() time.Time // retention of statements
@@ -29,6 +31,7 @@ type Config struct {
 	Slog       *slog.Logger
 	MaxChunks  int             // whose places in the vault are remembered
 	Patience   time.Duration   // how long an accepted request may wait for vault and log
+	Checkpoint func() []byte   // the log's newest, as agents are to see it; nil before the first
 	Ready      <-chan struct{} // closed once all that a former run logged is in the catalog
 }
 
@@ -39,6 +42,7 @@ type Service struct {
 
 	mu      sync.Mutex
 	devices map[evidence.DeviceID]*deviceState
+	telling sync.Mutex    // one at a time, so that nothing is told twice
 	bodies  chan struct{} // as many batches are in memory at once as fit into it
 	reading chan struct{} // as many are checked at once
 }
@@ -70,10 +74,8 @@ func (s *Service) enter(ctx context.Context, id evidence.DeviceID) (st *deviceSt
 		s.devices[id] = st
 	}
 	s.mu.Unlock()
-	select {
-	case <-s.Ready:
-	default:
-		return nil, fmt.Errorf("just started: %w", catalog.ErrNotApplied)
+	if err := s.caughtUp(); err != nil {
+		return nil, err
 	}
 	select {
 	case <-st.turn:
@@ -90,6 +92,16 @@ func (s *Service) enter(ctx context.Context, id evidence.DeviceID) (st *deviceSt
 	return st, nil
 }
 
+// caughtUp returns an error while the catalog may not know all that a former run logged.
+func (s *Service) caughtUp() error {
+	select {
+	case <-s.Ready:
+		return nil
+	default:
+		return fmt.Errorf("just started: %w", catalog.ErrNotApplied)
+	}
+}
+
 func (st *deviceState) leave() { st.turn <- struct{}{} }
 
 // Head says where the server stands with a device.
@@ -103,15 +115,36 @@ func (s *Service) Head(ctx context.Context, id evidence.DeviceID) (transport.Hea
 	if err != nil {
 		return transport.Head{}, err
 	}
-	h := transport.Head{}
+	h := transport.Head{Owed: []uint64{}}
 	if err := h.Head.UnmarshalText([]byte(dev.Head)); err != nil {
 		return h, fmt.Errorf("head of device %s: %w", id.Short(), err)
 	}
 	if dev.NextSeq > 0 {
 		seq := uint64(dev.NextSeq - 1)
 		h.Seq = &seq
+		state, err := catalog.ChainState(dev)
+		if err != nil {
+			return h, err
+		}
+		h.N, h.Owed = state.N, catalog.OwedIn(state.Counter)
+		h.Seen, err = s.seenAt(ctx, id, seq)
+		return h, err
 	}
 	return h, nil
+}
+
+// seenAt returns the receipt of a device's head.
+func (s *Service) seenAt(ctx context.Context, id evidence.DeviceID, seq uint64) (*transport.Receipt, error) {
+	row, err := s.Catalog.BatchAt(ctx, id, seq)
+	if err != nil {
+		return nil, fmt.Errorf("receipt of head %d: %w", seq, err)
+	}
+	r, err := s.Log.Receipt(ctx, uint64(row.LogIndex), []byte(row.Leaf))
+	if err != nil {
+		return nil, fmt.Errorf("receipt of head %d: %w", seq, err)
+	}
+	seen := sent(r)
+	return &seen, nil
 }
 
 // until is when the retention of bytes taken in now ends: whole seconds.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/server/internal/casework"
+	"camseal/server/internal/catalog"
 )
 
 // Quarantine keeps what registered devices sent and what was refused: the reason in JSON, and the bytes of statements.
@@ -41,8 +43,10 @@ type Finding struct {
 	Seq     *uint64               `json:"seq,omitempty"`
 	Rec     *evidence.RecordingID `json:"rec,omitempty"`
 	Chunk   *uint64               `json:"chunk,omitempty"`
-	Size    int                   `json:"size"`   // of the bytes kept beside this file
-	Digest  evidence.Digest       `json:"digest"` // of those bytes; without any, of what names the place
+	Known   *evidence.Digest      `json:"known,omitempty"` // of a fork: the statement accepted under Seq
+	Sent    *evidence.Digest      `json:"sent,omitempty"`  // and the one refused
+	Size    int                   `json:"size"`            // of the bytes kept beside this file
+	Digest  evidence.Digest       `json:"digest"`          // of those bytes; without any, of what names the place
 }
 
 const (
@@ -125,8 +129,14 @@ func (q *Quarantine) write(f Finding, body []byte) (string, error) {
 }
 
 func (q *Quarantine) log(ctx context.Context, base string, f Finding) error {
-	detail := evidence.Detail{"code": string(f.Code), "digest": f.Digest.String()}
-	a := casework.Act{Name: casework.ActQuarantine, Actor: "camseal-server", Device: &f.Device, Detail: detail}
+	detail := evidence.Detail{catalog.DetailCode: string(f.Code), "digest": f.Digest.String()}
+	if f.Seq != nil {
+		detail[catalog.DetailSeq] = strconv.FormatUint(*f.Seq, 10)
+	}
+	if f.Known != nil && f.Sent != nil {
+		detail[catalog.DetailKnown], detail[catalog.DetailSent] = f.Known.String(), f.Sent.String()
+	}
+	a := casework.Act{Name: catalog.ActQuarantined, Actor: "camseal-server", Device: &f.Device, Detail: detail}
 	if f.Rec != nil {
 		a.Rec = *f.Rec
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
@@ -12,6 +13,7 @@ import (
 	"camseal/pkg/verify"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/devices"
 	"camseal/server/internal/ingest/batch"
 )
 
@@ -41,6 +43,9 @@ func (s *Service) Statements(ctx context.Context, id evidence.DeviceID, body []b
 	if err != nil {
 		return transport.Accepted{}, err
 	}
+	if err := devices.Active(dev); err != nil { // revoked while this request was under way
+		return transport.Accepted{}, err
+	}
 	rest, err := s.unknownPart(ctx, dev, b)
 	if err != nil {
 		return transport.Accepted{}, s.refuse(ctx, id, body, err)
@@ -63,7 +68,11 @@ func (s *Service) unknownPart(ctx context.Context, dev db.Device, b *batch.Batch
 		e.Seq = &next
 		return nil, e
 	}
-	known, rest := b.Split(next)
+	owed, err := catalog.Owed(dev)
+	if err != nil {
+		return nil, err
+	}
+	known, rest := b.Split(next, owed)
 	if len(known) == 0 {
 		return rest, nil
 	}
@@ -74,9 +83,10 @@ func (s *Service) unknownPart(ctx context.Context, dev db.Device, b *batch.Batch
 	for _, it := range known {
 		if d, ok := digests[it.Seq]; !ok || d != it.Digest {
 			seq := it.Seq
-			e := refusal(409, transport.CodeFork, fmt.Sprintf("another statement is known as number %d of this device", seq))
-			e.Seq = &seq
-			return nil, e
+			e := refusal(409, transport.CodeFork, fmt.Sprintf("another statement is known as number %d of this device: its digest is %s, of the one sent %s",
+				seq, d, it.Digest))
+			e.Seq, e.Do = &seq, "go on behind the server's head with a boot that names the device's own last number"
+			return nil, &forkError{refusal: e, known: d, sent: it.Digest}
 		}
 	}
 	return rest, nil
@@ -128,13 +138,17 @@ func (s *Service) again(ctx context.Context, dev db.Device, b *batch.Batch) (tra
 		}
 	}
 	wanted, err := s.wantedOf(ctx, b.Device, recs, b.First, b.Upto)
-	return transport.Accepted{Seq: uint64(row.Upto), Head: head, Seen: sent(r), Wanted: wanted}, err
+	if err != nil {
+		return transport.Accepted{}, err
+	}
+	owed, err := catalog.Owed(dev)
+	return transport.Accepted{Seq: uint64(row.Upto), Head: head, Seen: sent(r), Wanted: wanted, Owed: owed}, err
 }
 
 // check walks the new part of a batch, and adds what only this server asks for.
 func (s *Service) check(ctx context.Context, dev db.Device, b *batch.Batch) (*catalog.Walked, error) {
 	if b.First == 0 {
-		if err := s.checkEnrol(dev, b.Items[0]); err != nil {
+		if err := s.checkEnrol(dev, b.Items[0].Raw); err != nil {
 			return nil, err
 		}
 	}
@@ -164,12 +178,14 @@ func newChunks(all []verify.ChunkAt, seq uint64) []verify.ChunkAt {
 	return all[i:]
 }
 
-func (s *Service) checkEnrol(dev db.Device, first batch.Item) error {
-	st, _, err := evidence.ParseUnverified(first.Raw)
+// checkEnrol compares a device's first statement with what it enrolled with.
+func (s *Service) checkEnrol(dev db.Device, first []byte) error {
+	st, _, err := evidence.ParseUnverified(first)
 	if err != nil {
 		return err
 	}
 	enrol, ok := st.Body.(*evidence.Enrol)
+	text := func(b evidence.Bytes) string { t, _ := b.MarshalText(); return string(t) } // never fails
 	zero := uint64(0)
 	e := refusal(422, transport.CodeBadStatement, "")
 	e.Seq = &zero
@@ -179,9 +195,20 @@ func (s *Service) checkEnrol(dev db.Device, first batch.Item) error {
 	case enrol.HomeLog != s.VKey:
 		e.Message = fmt.Sprintf("the device's home log is %q, this server's is %q", enrol.HomeLog, s.VKey)
 	case evidence.Sum(enrol.TLSKey).String() != dev.TlsKey:
-		e.Message = "enrol names another TLS key than the one registered"
+		e.Message = "enrol names another TLS key than the one enrolled"
+	case text(enrol.EK) != dev.Ek || text(enrol.EKCert) != dev.EkCert:
+		e.Message = "enrol names another endorsement key or certificate than the one enrolled"
 	default:
-		return nil
+		counter := []byte{}
+		if enrol.Counter != nil {
+			if counter, err = evidence.Encode(enrol.Counter); err != nil {
+				return err
+			}
+		}
+		if string(counter) == dev.Counter {
+			return nil
+		}
+		e.Message = "enrol names another counter than the one enrolled"
 	}
 	return e
 }
@@ -211,7 +238,10 @@ func (s *Service) accept(ctx context.Context, st *deviceState, dev db.Device, w 
 	}
 	s.Slog.InfoContext(ctx, "statements accepted", slog.String("device", b.Device.Short()), slog.Uint64("first", b.First),
 		slog.Uint64("upto", b.Upto), slog.Uint64("log_index", index))
-	return transport.Accepted{Seq: b.Upto, Head: b.Head, Seen: sent(receipt), Wanted: s.wantedNew(w)}, nil
+	if slices.ContainsFunc(w.Own, func(st *evidence.Statement) bool { return st.Kind == evidence.KindBoot }) {
+		s.tell(ctx)
+	}
+	return transport.Accepted{Seq: b.Upto, Head: b.Head, Seen: sent(receipt), Wanted: s.wantedNew(w), Owed: catalog.OwedIn(w.State.Counter)}, nil
 }
 
 // wantedNew lists the chunks that the batch speaks of for the first time.

@@ -52,27 +52,6 @@ var (
 	ErrLeaf = errors.New("not a leaf for the log")
 )
 
-// Config says what a ledger is made of.
-type Config struct {
-	Dir       string           // the log's folder, made if need be; only for this log
-	SignerKey string           // signer key (skey of C2SP signed-note): secret
-	Vault     archive.Vault    // where everything is mirrored to
-	Until     func() time.Time // how long what is mirrored is locked
-
-	BatchAge           time.Duration // how long leaves are gathered; default 50 ms
-	CheckpointInterval time.Duration // at most one checkpoint in this time; default 100 ms, which is Tessera's least
-	Log                *slog.Logger  // default: slog.Default
-	Step               func(string)  // called between the durable steps, for crash tests; see Steps
-}
-
-const (
-	batchSize    = 256
-	defaultBatch = 50 * time.Millisecond
-	defaultCheck = 100 * time.Millisecond
-	maxUnsigned  = 4096 // leaves that may wait for a checkpoint before Append waits too
-	retryAfter   = 200 * time.Millisecond
-)
-
 // Ledger is an open log. All its methods are safe for concurrent use.
 type Ledger struct {
 	cfg      Config
@@ -93,11 +72,18 @@ type Ledger struct {
 
 	sequenced atomic.Uint64 // one more than the greatest index that Append returned
 
-	mu      sync.Mutex
-	closed  bool
-	appends sync.WaitGroup
-	latest  checkpoint    // newest one that is published and mirrored
-	changed chan struct{} // closed and made anew when latest changes
+	clock  *tlog.CosignerKey // nil: none
+	found  checkpoint        // the newest one in the vault when the ledger was opened
+	rounds *rounds           // nil: no witnesses
+	stamps *stamps           // nil: no time stamping authority
+
+	mu        sync.Mutex
+	closed    bool
+	appends   sync.WaitGroup
+	latest    checkpoint    // newest one that is published and mirrored
+	witnessed checkpoint    // newest one that has the quorum and is mirrored
+	changed   chan struct{} // closed and made anew when latest or witnessed changes
+	status    Status
 }
 
 // checkpoint is a signed checkpoint.
@@ -123,18 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Ledger, error) {
 }
 
 func prepare(ctx context.Context, cfg Config) (*Ledger, error) {
-	if cfg.BatchAge == 0 {
-		cfg.BatchAge = defaultBatch
-	}
-	if cfg.CheckpointInterval == 0 {
-		cfg.CheckpointInterval = defaultCheck
-	}
-	if cfg.Step == nil {
-		cfg.Step = func(string) {}
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.Default()
-	}
+	cfg.setDefaults()
 	klog.SetSlogLogger(cfg.Log) // what Tessera has to say goes where everything goes; klog knows one place a process
 	signer, err := note.NewSigner(cfg.SignerKey)
 	if err != nil {
@@ -150,6 +125,9 @@ func prepare(ctx context.Context, cfg Config) (*Ledger, error) {
 	}
 	l := &Ledger{cfg: cfg, log: cfg.Log, vkey: vkey, logID: archive.LogID(vkey), verifier: v, changed: make(chan struct{}),
 		files: client.FileFetcher{Root: filepath.Join(cfg.Dir, "log")}}
+	if err := l.outside(); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(l.files.Root, 0o755); err != nil {
 		return nil, err
 	}
@@ -159,6 +137,18 @@ func prepare(ctx context.Context, cfg Config) (*Ledger, error) {
 	l.ctx, l.cancel = context.WithCancel(ctx)
 	l.mirror = &mirror{l: l, signer: signer, signed: make(chan struct{}, 1)}
 	return l, nil
+}
+
+// outside prepares what signs beside the log's key.
+func (l *Ledger) outside() (err error) {
+	if err := l.openClock(); err != nil {
+		return err
+	}
+	if l.rounds, err = newRounds(l); err != nil {
+		return err
+	}
+	l.stamps, err = newStamps(l)
+	return err
 }
 
 func lockFile(path string) (*os.File, error) {
@@ -203,8 +193,20 @@ func (l *Ledger) start() error {
 	}
 	l.add, l.shutdown, l.replay = appender.Add, shutdown, integrated
 	l.sequenced.Store(integrated)
+	if err := l.findWitnessed(); err != nil {
+		return err
+	}
+	if err := l.findStamp(); err != nil {
+		return err
+	}
 	l.mirror.release()
 	l.work.Go(l.publish)
+	if l.rounds != nil {
+		l.work.Go(l.rounds.run)
+	}
+	if l.stamps != nil {
+		l.work.Go(l.stamps.run)
+	}
 	return nil
 }
 
@@ -225,6 +227,7 @@ func (l *Ledger) checkFork(integrated uint64) error {
 	if err != nil {
 		return err
 	}
+	l.found = m
 	if root, err := rootOf(r); err != nil || root != m.Root {
 		return errors.Join(fmt.Errorf("%w: the roots over %d leaves differ; nothing was written: put the right copy of %s back", ErrFork, m.Size, l.cfg.Dir), err)
 	}
@@ -237,7 +240,7 @@ func (l *Ledger) readLocal() (checkpoint, error) {
 	if err != nil {
 		return checkpoint{}, err
 	}
-	c, err := tlog.OpenCheckpoint(raw, l.verifier)
+	c, err := tlog.OpenCosigned(raw, l.verifier)
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("%w: %s: %w", ErrFork, l.cfg.Dir, err)
 	}

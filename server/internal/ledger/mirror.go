@@ -230,7 +230,9 @@ func (l *Ledger) publish() {
 		c, err := l.readLocal()
 		if err == nil && c.size() > l.latestSize() {
 			l.cfg.Step("published")
-			err = l.mirrorCheckpoint(c)
+			if c, err = l.stamped(c); err == nil {
+				err = l.mirrorCheckpoint(c)
+			}
 		}
 		if err != nil && l.ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) {
 			l.log.WarnContext(l.ctx, "checkpoint not mirrored yet; receipts wait", slog.Any("error", err))
@@ -280,7 +282,12 @@ func (l *Ledger) mirrorCheckpoint(c checkpoint) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.latest = c
+	l.tell()
+	return nil
+}
+
+// tell wakes everybody who waits for a checkpoint. The caller holds mu.
+func (l *Ledger) tell() {
 	close(l.changed)
 	l.changed = make(chan struct{})
-	return nil
 }

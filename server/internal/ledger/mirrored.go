@@ -80,7 +80,11 @@ func newestMirrored(ctx context.Context, v archive.Vault, logID string, verifier
 	if err != nil {
 		return checkpoint{}, err
 	}
-	c, err := tlog.OpenCheckpoint(raw, verifier)
+	return openHeld(h, raw, verifier)
+}
+
+func openHeld(h archive.Held, raw []byte, verifier note.Verifier) (checkpoint, error) {
+	c, err := tlog.OpenCosigned(raw, verifier)
 	if err != nil {
 		return checkpoint{}, fmt.Errorf("%s: %w", h.Key, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"camseal/pkg/evidence"
+	"camseal/pkg/verify"
 	"camseal/server/internal/catalog/db"
 )
 
@@ -81,13 +82,26 @@ func (s *site) recording(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	dev, err := s.device(c.Request.Context(), id, v.Recording)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	times, err := s.Exporter.Bracket(c.Request.Context(), rec)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
 	data := struct {
 		Frame
 		R       row
+		Times   []string
+		D       device
 		Custody []db.Custody
 		Media   string
 		Lock    evidence.Lock
-	}{Frame: s.frame(c, "recording"), R: v, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
+	}{Frame: s.frame(c, "recording"), R: v, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
+	data.Times = times.Text(verify.Lang(data.Lang))
 	data.Title, data.Dark = v.Label(data.Frame), true
 	s.page(c, 200, "recording.html", data)
 }

@@ -46,7 +46,7 @@ func langKeep(l lang) *http.Cookie {
 	return &http.Cookie{Name: langCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 }
 
-var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups": groups, "short": short,
+var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
 	"pair": func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
 
 // pair and rows hand a part of a page its frame too.

@@ -6,6 +6,7 @@ package web
 
 import (
 	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"html/template"
@@ -33,6 +34,7 @@ type Config struct {
 	Log      *catalog.Projector
 	Vault    archive.Vault
 	Exporter *export.Exporter
+	LoggedAt func(ctx context.Context, index uint64) (*time.Time, error) // the server's time of a log leaf; nil: not on record
 	Now      func() time.Time
 	Slog     *slog.Logger
 }

@@ -9,6 +9,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
 	"camseal/server/internal/casework"
+	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
 )
 
@@ -24,8 +25,11 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged} {
 		used[w] = true
 	}
-	for _, a := range []string{casework.ActExport, casework.ActQuarantine} {
+	for _, a := range []string{casework.ActExport, catalog.ActQuarantined} {
 		used["act-"+a] = true
+	}
+	for _, v := range []catalog.Vouched{catalog.VouchedMaker, catalog.VouchedTrial, catalog.VouchedNobody, catalog.VouchedSoftware} {
+		used["vouched-"+v] = true
 	}
 	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
 		used["lock-"+string(l)] = true

@@ -55,14 +55,31 @@ type Server struct {
 	Until  time.Time // of stored receipts
 	Forget bool      // keep no bytes of chunks, only that they came
 
+	Clock     func() time.Time // the server's, for certificates
+	CertLife  time.Duration    // of a device's certificate
+	Issued    int              // certificates
+	authority *Authority
+
+	tokens     map[string]bool
+	enrolments map[string]*enrolment
+	enrolled   int
+
 	before     atomic.Pointer[Before]
+	mux        *http.ServeMux
 	mu         sync.Mutex
 	signer     note.Signer
 	hashes     []tlog.Hash
 	size       int64
 	device     evidence.DeviceID
 	next       uint64
+	n          uint64 // of the device's own next statement
+	Enrol      *evidence.Enrol
+	Boots      []evidence.Boot
+	Anchors    int
 	head       evidence.Digest
+	digests    []evidence.Digest // D of all statements
+	seen       *transport.Receipt
+	Unproven   bool // the head is shown without its receipt
 	Recordings map[evidence.RecordingID]*Recording
 }
 
@@ -71,6 +88,9 @@ type Before func(w http.ResponseWriter, r *http.Request) bool
 
 // Intercept sets what sees each request first, from now on; nil: nothing.
 func (s *Server) Intercept(b Before) { s.before.Store(&b) }
+
+// Pass has a request served that a Before kept.
+func (s *Server) Pass(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
 // Authority is what signs the server's certificate.
 type Authority struct {
@@ -126,15 +146,24 @@ func StartWith(t testing.TB, a *Authority, cert tls.Certificate) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{VKey: vkey, CA: a.PEM, Until: time.Now().Add(time.Hour), Recordings: map[evidence.RecordingID]*Recording{}}
+	s := &Server{VKey: vkey, CA: a.PEM, Until: time.Now().Add(time.Hour), Recordings: map[evidence.RecordingID]*Recording{},
+		Clock: time.Now, CertLife: 365 * 24 * time.Hour, authority: a, tokens: map[string]bool{}, enrolments: map[string]*enrolment{}}
 	if s.signer, err = note.NewSigner(skey); err != nil {
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/head", s.serveHead)
-	mux.HandleFunc("POST /v1/statements", s.serveStatements)
-	mux.HandleFunc("PUT /v1/recordings/{rec}/chunks/{index}", s.serveChunk)
-	mux.HandleFunc("POST /v1/recordings/{rec}/stored", s.serveStored)
+	s.mux = mux
+	mux.HandleFunc("POST /v1/enrol", s.serveEnrol)
+	mux.HandleFunc("POST /v1/enrol/{id}", s.serveAnswer)
+	for route, serve := range map[string]http.HandlerFunc{"GET /v1/head": s.serveHead, "POST /v1/statements": s.serveStatements,
+		"PUT /v1/recordings/{rec}/chunks/{index}": s.serveChunk, "POST /v1/recordings/{rec}/stored": s.serveStored,
+		"POST /v1/certificate": s.serveCertificate, "GET /v1/checkpoint": s.ServeCheckpoint} {
+		mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
+			if s.admitted(w, r) {
+				serve(w, r)
+			}
+		})
+	}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if b := s.before.Load(); b == nil || *b == nil || !(*b)(w, r) {
 			mux.ServeHTTP(w, r)
@@ -172,7 +201,10 @@ func (r *Recording) Whole() []byte {
 func (s *Server) serveHead(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := transport.Head{Head: s.head}
+	h := transport.Head{Head: s.head, N: &s.n, Seen: s.seen}
+	if s.Unproven {
+		h.Seen = nil
+	}
 	if s.next > 0 {
 		last := s.next - 1
 		h.Seq = &last
@@ -193,6 +225,9 @@ func (s *Server) serveStatements(w http.ResponseWriter, r *http.Request) {
 	lines.Buffer(nil, evidence.MaxLine+1)
 	for lines.Scan() {
 		if a, err := evidence.ParseSealUnverified(lines.Bytes()); err == nil {
+			if a.Count != nil {
+				continue
+			}
 			if sealed = a.Seal.Head == s.head && a.Seal.Upto == s.next-1; !sealed {
 				Refuse(w, 422, transport.CodeSealBroken)
 				return
@@ -200,12 +235,20 @@ func (s *Server) serveStatements(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		st, d, err := evidence.ParseUnverified(lines.Bytes())
+		if err == nil && st.Seq < s.next && s.digests[st.Seq] != d {
+			Refuse(w, 409, transport.CodeFork)
+			return
+		}
 		if err != nil || st.Seq != s.next {
 			Refuse(w, 422, transport.CodeChainBroken)
 			return
 		}
 		if st.Seq == 0 {
 			s.device, s.head = st.Device, evidence.FirstHead(st.Device)
+		}
+		s.digests = append(s.digests, d)
+		if st.Rec.IsZero() {
+			s.n++
 		}
 		s.next, s.head, sealed = s.next+1, evidence.NextHead(st.Seq, st.Rec, s.head, d), false
 		answer.Wanted = append(answer.Wanted, s.learn(st, d)...)
@@ -217,12 +260,19 @@ func (s *Server) serveStatements(w http.ResponseWriter, r *http.Request) {
 	answer.Seq, answer.Head = s.next-1, s.head
 	answer.Wanted = answer.Wanted[:min(len(answer.Wanted), transport.MaxWanted)]
 	answer.Seen = s.log(&evidence.Seen{Device: s.device, Head: s.head, Seq: s.next - 1})
+	s.seen = &answer.Seen
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func (s *Server) learn(st evidence.Statement, d evidence.Digest) []transport.Wanted {
 	r := s.Recordings[st.Rec]
 	switch b := st.Body.(type) {
+	case *evidence.Enrol:
+		s.Enrol = b
+	case *evidence.Boot:
+		s.Boots = append(s.Boots, *b)
+	case *evidence.Anchor:
+		s.Anchors++
 	case *evidence.Open:
 		s.Recordings[st.Rec] = &Recording{Open: d, Source: b.Source, Bytes: map[uint64][]byte{}, lost: map[uint64]bool{}}
 	case *evidence.Chunk:
@@ -309,12 +359,7 @@ func (s *Server) log(leaf evidence.Leaf) transport.Receipt {
 func (s *Server) Prove(leaf evidence.Leaf, signer note.Signer) transport.Receipt {
 	raw, err := evidence.EncodeLeaf(leaf)
 	must(err)
-	reader := tlog.HashReaderFunc(func(indexes []int64) (out []tlog.Hash, _ error) {
-		for _, i := range indexes {
-			out = append(out, s.hashes[i])
-		}
-		return out, nil
-	})
+	reader := s.reader()
 	index := s.size
 	more, err := tlog.StoredHashes(index, raw, reader)
 	must(err)
@@ -327,6 +372,18 @@ func (s *Server) Prove(leaf evidence.Leaf, signer note.Signer) transport.Receipt
 	must(err)
 	return transport.Receipt{Leaf: raw, Proof: camlog.FormatProof(index, proof, cp)}
 }
+
+func (s *Server) reader() tlog.HashReader {
+	return tlog.HashReaderFunc(func(indexes []int64) (out []tlog.Hash, _ error) {
+		for _, i := range indexes {
+			out = append(out, s.hashes[i])
+		}
+		return out, nil
+	})
+}
+
+// root is the log's. s.mu is held.
+func (s *Server) root() (tlog.Hash, error) { return tlog.TreeHash(s.size, s.reader()) }
 
 // Signer is the log's own.
 func (s *Server) Signer() note.Signer { return s.signer }

@@ -26,6 +26,27 @@ type Batch struct {
 	Leaf     string
 }
 
+type Boot struct {
+	Device   string
+	Seq      int64
+	At       int64
+	Software string
+	Pcrs     string
+	Changed  sql.NullInt64
+	OwnLast  sql.NullInt64
+	LogIndex int64
+	Told     sql.NullInt64
+}
+
+type Counted struct {
+	Device   string
+	Seq      int64
+	Kind     string
+	Value    string
+	At       int64
+	LogIndex int64
+}
+
 type Custody struct {
 	LogIndex int64
 	At       int64
@@ -37,17 +58,41 @@ type Custody struct {
 }
 
 type Device struct {
-	Device          string
-	Class           string
-	Ak              string
-	TlsKey          string
-	RegisteredAt    int64
-	RegisteredIndex int64
-	RevokedIndex    sql.NullInt64
-	Chain           string
-	NextSeq         int64
-	Head            string
-	SeenIndex       sql.NullInt64
+	Device        string
+	Class         string
+	Model         string
+	Ak            string
+	Ek            string
+	EkCert        string
+	Maker         string
+	Vouched       string
+	TlsKey        string
+	Counter       string
+	EnrolledAt    int64
+	EnrolledIndex int64
+	RevokedIndex  sql.NullInt64
+	SuspectSince  sql.NullInt64
+	Chain         string
+	NextSeq       int64
+	Head          string
+	SeenIndex     sql.NullInt64
+}
+
+type Fork struct {
+	LogIndex int64
+	Device   string
+	Seq      int64
+	Known    string
+	Sent     string
+	At       int64
+}
+
+type Gap struct {
+	Device    string
+	AfterSeq  int64
+	BeforeSeq int64
+	FromValue string
+	ToValue   string
 }
 
 type Meta struct {
@@ -64,6 +109,15 @@ type Part struct {
 	Version  string
 	Size     int64
 	Hash     string
+}
+
+type PcrSet struct {
+	Model    string
+	Pcrs     string
+	Device   string
+	Source   string
+	At       int64
+	LogIndex int64
 }
 
 type Recording struct {

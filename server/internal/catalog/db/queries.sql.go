@@ -97,6 +97,43 @@ func (q *Queries) BatchesBetween(ctx context.Context, arg BatchesBetweenParams) 
 	return items, nil
 }
 
+const bootAt = `-- name: BootAt :one
+SELECT device, seq, at, software, pcrs, changed, own_last, log_index, told FROM boots WHERE device = $1 AND seq = $2
+`
+
+type BootAtParams struct {
+	Device string
+	Seq    int64
+}
+
+func (q *Queries) BootAt(ctx context.Context, arg BootAtParams) (Boot, error) {
+	row := q.db.QueryRowContext(ctx, bootAt, arg.Device, arg.Seq)
+	var i Boot
+	err := row.Scan(
+		&i.Device,
+		&i.Seq,
+		&i.At,
+		&i.Software,
+		&i.Pcrs,
+		&i.Changed,
+		&i.OwnLast,
+		&i.LogIndex,
+		&i.Told,
+	)
+	return i, err
+}
+
+const countPCRSets = `-- name: CountPCRSets :one
+SELECT COUNT(*) FROM pcr_sets WHERE model = $1
+`
+
+func (q *Queries) CountPCRSets(ctx context.Context, model string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countPCRSets, model)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countRecordings = `-- name: CountRecordings :one
 SELECT COUNT(*) FROM recordings
 `
@@ -106,6 +143,29 @@ func (q *Queries) CountRecordings(ctx context.Context) (int64, error) {
 	var count int64
 	err := row.Scan(&count)
 	return count, err
+}
+
+const countedAt = `-- name: CountedAt :one
+SELECT device, seq, kind, value, at, log_index FROM counted WHERE device = $1 AND seq = $2
+`
+
+type CountedAtParams struct {
+	Device string
+	Seq    int64
+}
+
+func (q *Queries) CountedAt(ctx context.Context, arg CountedAtParams) (Counted, error) {
+	row := q.db.QueryRowContext(ctx, countedAt, arg.Device, arg.Seq)
+	var i Counted
+	err := row.Scan(
+		&i.Device,
+		&i.Seq,
+		&i.Kind,
+		&i.Value,
+		&i.At,
+		&i.LogIndex,
+	)
+	return i, err
 }
 
 const custodyAt = `-- name: CustodyAt :one
@@ -168,7 +228,7 @@ func (q *Queries) CustodyOfRecording(ctx context.Context, arg CustodyOfRecording
 }
 
 const deviceByID = `-- name: DeviceByID :one
-SELECT device, class, ak, tls_key, registered_at, registered_index, revoked_index, chain, next_seq, head, seen_index FROM devices WHERE device = $1
+SELECT device, class, model, ak, ek, ek_cert, maker, vouched, tls_key, counter, enrolled_at, enrolled_index, revoked_index, suspect_since, chain, next_seq, head, seen_index FROM devices WHERE device = $1
 `
 
 func (q *Queries) DeviceByID(ctx context.Context, device string) (Device, error) {
@@ -177,11 +237,18 @@ func (q *Queries) DeviceByID(ctx context.Context, device string) (Device, error)
 	err := row.Scan(
 		&i.Device,
 		&i.Class,
+		&i.Model,
 		&i.Ak,
+		&i.Ek,
+		&i.EkCert,
+		&i.Maker,
+		&i.Vouched,
 		&i.TlsKey,
-		&i.RegisteredAt,
-		&i.RegisteredIndex,
+		&i.Counter,
+		&i.EnrolledAt,
+		&i.EnrolledIndex,
 		&i.RevokedIndex,
+		&i.SuspectSince,
 		&i.Chain,
 		&i.NextSeq,
 		&i.Head,
@@ -191,7 +258,7 @@ func (q *Queries) DeviceByID(ctx context.Context, device string) (Device, error)
 }
 
 const deviceByTLSKey = `-- name: DeviceByTLSKey :one
-SELECT device, class, ak, tls_key, registered_at, registered_index, revoked_index, chain, next_seq, head, seen_index FROM devices WHERE tls_key = $1
+SELECT device, class, model, ak, ek, ek_cert, maker, vouched, tls_key, counter, enrolled_at, enrolled_index, revoked_index, suspect_since, chain, next_seq, head, seen_index FROM devices WHERE tls_key = $1
 `
 
 func (q *Queries) DeviceByTLSKey(ctx context.Context, tlsKey string) (Device, error) {
@@ -200,11 +267,18 @@ func (q *Queries) DeviceByTLSKey(ctx context.Context, tlsKey string) (Device, er
 	err := row.Scan(
 		&i.Device,
 		&i.Class,
+		&i.Model,
 		&i.Ak,
+		&i.Ek,
+		&i.EkCert,
+		&i.Maker,
+		&i.Vouched,
 		&i.TlsKey,
-		&i.RegisteredAt,
-		&i.RegisteredIndex,
+		&i.Counter,
+		&i.EnrolledAt,
+		&i.EnrolledIndex,
 		&i.RevokedIndex,
+		&i.SuspectSince,
 		&i.Chain,
 		&i.NextSeq,
 		&i.Head,
@@ -214,7 +288,7 @@ func (q *Queries) DeviceByTLSKey(ctx context.Context, tlsKey string) (Device, er
 }
 
 const devices = `-- name: Devices :many
-SELECT device, class, ak, tls_key, registered_at, registered_index, revoked_index, chain, next_seq, head, seen_index FROM devices ORDER BY registered_index, device
+SELECT device, class, model, ak, ek, ek_cert, maker, vouched, tls_key, counter, enrolled_at, enrolled_index, revoked_index, suspect_since, chain, next_seq, head, seen_index FROM devices ORDER BY enrolled_index, device
 `
 
 func (q *Queries) Devices(ctx context.Context) ([]Device, error) {
@@ -229,15 +303,89 @@ func (q *Queries) Devices(ctx context.Context) ([]Device, error) {
 		if err := rows.Scan(
 			&i.Device,
 			&i.Class,
+			&i.Model,
 			&i.Ak,
+			&i.Ek,
+			&i.EkCert,
+			&i.Maker,
+			&i.Vouched,
 			&i.TlsKey,
-			&i.RegisteredAt,
-			&i.RegisteredIndex,
+			&i.Counter,
+			&i.EnrolledAt,
+			&i.EnrolledIndex,
 			&i.RevokedIndex,
+			&i.SuspectSince,
 			&i.Chain,
 			&i.NextSeq,
 			&i.Head,
 			&i.SeenIndex,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const forksOf = `-- name: ForksOf :many
+SELECT log_index, device, seq, known, sent, at FROM forks WHERE device = $1 ORDER BY log_index
+`
+
+func (q *Queries) ForksOf(ctx context.Context, device string) ([]Fork, error) {
+	rows, err := q.db.QueryContext(ctx, forksOf, device)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Fork{}
+	for rows.Next() {
+		var i Fork
+		if err := rows.Scan(
+			&i.LogIndex,
+			&i.Device,
+			&i.Seq,
+			&i.Known,
+			&i.Sent,
+			&i.At,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const gapsOf = `-- name: GapsOf :many
+SELECT device, after_seq, before_seq, from_value, to_value FROM gaps WHERE device = $1 ORDER BY before_seq
+`
+
+func (q *Queries) GapsOf(ctx context.Context, device string) ([]Gap, error) {
+	rows, err := q.db.QueryContext(ctx, gapsOf, device)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Gap{}
+	for rows.Next() {
+		var i Gap
+		if err := rows.Scan(
+			&i.Device,
+			&i.AfterSeq,
+			&i.BeforeSeq,
+			&i.FromValue,
+			&i.ToValue,
 		); err != nil {
 			return nil, err
 		}
@@ -301,6 +449,63 @@ func (q *Queries) InsertBatch(ctx context.Context, arg InsertBatchParams) error 
 	return err
 }
 
+const insertBoot = `-- name: InsertBoot :exec
+INSERT INTO boots (device, seq, at, software, pcrs, changed, own_last, log_index, told)
+VALUES ($1, $2, $3, $4, $5, $6, $7,
+    $8, NULL)
+`
+
+type InsertBootParams struct {
+	Device   string
+	Seq      int64
+	At       int64
+	Software string
+	Pcrs     string
+	Changed  sql.NullInt64
+	OwnLast  sql.NullInt64
+	LogIndex int64
+}
+
+func (q *Queries) InsertBoot(ctx context.Context, arg InsertBootParams) error {
+	_, err := q.db.ExecContext(ctx, insertBoot,
+		arg.Device,
+		arg.Seq,
+		arg.At,
+		arg.Software,
+		arg.Pcrs,
+		arg.Changed,
+		arg.OwnLast,
+		arg.LogIndex,
+	)
+	return err
+}
+
+const insertCounted = `-- name: InsertCounted :exec
+INSERT INTO counted (device, seq, kind, value, at, log_index)
+VALUES ($1, $2, $3, $4, $5, $6)
+`
+
+type InsertCountedParams struct {
+	Device   string
+	Seq      int64
+	Kind     string
+	Value    string
+	At       int64
+	LogIndex int64
+}
+
+func (q *Queries) InsertCounted(ctx context.Context, arg InsertCountedParams) error {
+	_, err := q.db.ExecContext(ctx, insertCounted,
+		arg.Device,
+		arg.Seq,
+		arg.Kind,
+		arg.Value,
+		arg.At,
+		arg.LogIndex,
+	)
+	return err
+}
+
 const insertCustody = `-- name: InsertCustody :exec
 INSERT INTO custody (log_index, at, actor, act, device, rec, event)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -329,32 +534,79 @@ func (q *Queries) InsertCustody(ctx context.Context, arg InsertCustodyParams) er
 	return err
 }
 
-const insertDevice = `-- name: InsertDevice :exec
-INSERT INTO devices (device, class, ak, tls_key, registered_at, registered_index, revoked_index, chain, next_seq, head, seen_index)
-VALUES ($1, $2, $3, $4, $5, $6,
-    NULL, '', 0, $7, NULL)
+const insertFork = `-- name: InsertFork :exec
+INSERT INTO forks (log_index, device, seq, known, sent, at)
+VALUES ($1, $2, $3, $4, $5, $6)
+`
+
+type InsertForkParams struct {
+	LogIndex int64
+	Device   string
+	Seq      int64
+	Known    string
+	Sent     string
+	At       int64
+}
+
+func (q *Queries) InsertFork(ctx context.Context, arg InsertForkParams) error {
+	_, err := q.db.ExecContext(ctx, insertFork,
+		arg.LogIndex,
+		arg.Device,
+		arg.Seq,
+		arg.Known,
+		arg.Sent,
+		arg.At,
+	)
+	return err
+}
+
+const insertGap = `-- name: InsertGap :exec
+INSERT INTO gaps (device, after_seq, before_seq, from_value, to_value)
+VALUES ($1, $2, $3, $4, $5)
+`
+
+type InsertGapParams struct {
+	Device    string
+	AfterSeq  int64
+	BeforeSeq int64
+	FromValue string
+	ToValue   string
+}
+
+func (q *Queries) InsertGap(ctx context.Context, arg InsertGapParams) error {
+	_, err := q.db.ExecContext(ctx, insertGap,
+		arg.Device,
+		arg.AfterSeq,
+		arg.BeforeSeq,
+		arg.FromValue,
+		arg.ToValue,
+	)
+	return err
+}
+
+const insertPCRSet = `-- name: InsertPCRSet :exec
+INSERT INTO pcr_sets (model, pcrs, device, source, at, log_index)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING
 `
 
-type InsertDeviceParams struct {
-	Device          string
-	Class           string
-	Ak              string
-	TlsKey          string
-	RegisteredAt    int64
-	RegisteredIndex int64
-	Head            string
+type InsertPCRSetParams struct {
+	Model    string
+	Pcrs     string
+	Device   string
+	Source   string
+	At       int64
+	LogIndex int64
 }
 
-func (q *Queries) InsertDevice(ctx context.Context, arg InsertDeviceParams) error {
-	_, err := q.db.ExecContext(ctx, insertDevice,
+func (q *Queries) InsertPCRSet(ctx context.Context, arg InsertPCRSetParams) error {
+	_, err := q.db.ExecContext(ctx, insertPCRSet,
+		arg.Model,
+		arg.Pcrs,
 		arg.Device,
-		arg.Class,
-		arg.Ak,
-		arg.TlsKey,
-		arg.RegisteredAt,
-		arg.RegisteredIndex,
-		arg.Head,
+		arg.Source,
+		arg.At,
+		arg.LogIndex,
 	)
 	return err
 }
@@ -391,6 +643,27 @@ func (q *Queries) InsertPart(ctx context.Context, arg InsertPartParams) error {
 	return err
 }
 
+const lastBoot = `-- name: LastBoot :one
+SELECT device, seq, at, software, pcrs, changed, own_last, log_index, told FROM boots WHERE device = $1 ORDER BY seq DESC LIMIT 1
+`
+
+func (q *Queries) LastBoot(ctx context.Context, device string) (Boot, error) {
+	row := q.db.QueryRowContext(ctx, lastBoot, device)
+	var i Boot
+	err := row.Scan(
+		&i.Device,
+		&i.Seq,
+		&i.At,
+		&i.Software,
+		&i.Pcrs,
+		&i.Changed,
+		&i.OwnLast,
+		&i.LogIndex,
+		&i.Told,
+	)
+	return i, err
+}
+
 const metaValue = `-- name: MetaValue :one
 SELECT value FROM meta WHERE name = $1
 `
@@ -400,6 +673,56 @@ func (q *Queries) MetaValue(ctx context.Context, name string) (string, error) {
 	var value string
 	err := row.Scan(&value)
 	return value, err
+}
+
+const pCRSetAllowed = `-- name: PCRSetAllowed :one
+SELECT COUNT(*) FROM pcr_sets WHERE model = $1 AND pcrs = $2
+`
+
+type PCRSetAllowedParams struct {
+	Model string
+	Pcrs  string
+}
+
+func (q *Queries) PCRSetAllowed(ctx context.Context, arg PCRSetAllowedParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, pCRSetAllowed, arg.Model, arg.Pcrs)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const pCRSets = `-- name: PCRSets :many
+SELECT model, pcrs, device, source, at, log_index FROM pcr_sets ORDER BY model, log_index, pcrs
+`
+
+func (q *Queries) PCRSets(ctx context.Context) ([]PcrSet, error) {
+	rows, err := q.db.QueryContext(ctx, pCRSets)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PcrSet{}
+	for rows.Next() {
+		var i PcrSet
+		if err := rows.Scan(
+			&i.Model,
+			&i.Pcrs,
+			&i.Device,
+			&i.Source,
+			&i.At,
+			&i.LogIndex,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const partsOf = `-- name: PartsOf :many
@@ -449,6 +772,50 @@ func (q *Queries) PartsOf(ctx context.Context, arg PartsOfParams) ([]Part, error
 		return nil, err
 	}
 	return items, nil
+}
+
+const putDevice = `-- name: PutDevice :exec
+INSERT INTO devices (device, class, model, ak, ek, ek_cert, maker, vouched, tls_key, counter, enrolled_at, enrolled_index,
+    revoked_index, suspect_since, chain, next_seq, head, seen_index)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8,
+    $9, $10, $11, $12, NULL, NULL, '', 0, $13, NULL)
+ON CONFLICT (device) DO UPDATE SET model = excluded.model, ek = excluded.ek, ek_cert = excluded.ek_cert, maker = excluded.maker,
+    vouched = excluded.vouched, counter = excluded.counter, enrolled_at = excluded.enrolled_at, enrolled_index = excluded.enrolled_index
+`
+
+type PutDeviceParams struct {
+	Device        string
+	Class         string
+	Model         string
+	Ak            string
+	Ek            string
+	EkCert        string
+	Maker         string
+	Vouched       string
+	TlsKey        string
+	Counter       string
+	EnrolledAt    int64
+	EnrolledIndex int64
+	Head          string
+}
+
+func (q *Queries) PutDevice(ctx context.Context, arg PutDeviceParams) error {
+	_, err := q.db.ExecContext(ctx, putDevice,
+		arg.Device,
+		arg.Class,
+		arg.Model,
+		arg.Ak,
+		arg.Ek,
+		arg.EkCert,
+		arg.Maker,
+		arg.Vouched,
+		arg.TlsKey,
+		arg.Counter,
+		arg.EnrolledAt,
+		arg.EnrolledIndex,
+		arg.Head,
+	)
+	return err
 }
 
 const putRecording = `-- name: PutRecording :exec
@@ -682,17 +1049,56 @@ func (q *Queries) RecordingsWithID(ctx context.Context, rec string) ([]Recording
 	return items, nil
 }
 
+const recoveries = `-- name: Recoveries :many
+SELECT device, seq, at, software, pcrs, changed, own_last, log_index, told FROM boots WHERE device = $1 AND own_last IS NOT NULL ORDER BY seq
+`
+
+func (q *Queries) Recoveries(ctx context.Context, device string) ([]Boot, error) {
+	rows, err := q.db.QueryContext(ctx, recoveries, device)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Boot{}
+	for rows.Next() {
+		var i Boot
+		if err := rows.Scan(
+			&i.Device,
+			&i.Seq,
+			&i.At,
+			&i.Software,
+			&i.Pcrs,
+			&i.Changed,
+			&i.OwnLast,
+			&i.LogIndex,
+			&i.Told,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const revokeDevice = `-- name: RevokeDevice :exec
-UPDATE devices SET revoked_index = $1 WHERE device = $2 AND revoked_index IS NULL
+UPDATE devices SET revoked_index = $1, suspect_since = $2
+WHERE device = $3 AND revoked_index IS NULL
 `
 
 type RevokeDeviceParams struct {
 	RevokedIndex sql.NullInt64
+	SuspectSince sql.NullInt64
 	Device       string
 }
 
 func (q *Queries) RevokeDevice(ctx context.Context, arg RevokeDeviceParams) error {
-	_, err := q.db.ExecContext(ctx, revokeDevice, arg.RevokedIndex, arg.Device)
+	_, err := q.db.ExecContext(ctx, revokeDevice, arg.RevokedIndex, arg.SuspectSince, arg.Device)
 	return err
 }
 
@@ -733,4 +1139,99 @@ type SetMetaParams struct {
 func (q *Queries) SetMeta(ctx context.Context, arg SetMetaParams) error {
 	_, err := q.db.ExecContext(ctx, setMeta, arg.Name, arg.Value)
 	return err
+}
+
+const softwareChanges = `-- name: SoftwareChanges :many
+SELECT device, seq, at, software, pcrs, changed, own_last, log_index, told FROM boots WHERE device = $1 AND changed IS NOT NULL AND seq <= $2 ORDER BY seq DESC LIMIT $3
+`
+
+type SoftwareChangesParams struct {
+	Device string
+	Upto   int64
+	Page   int32
+}
+
+func (q *Queries) SoftwareChanges(ctx context.Context, arg SoftwareChangesParams) ([]Boot, error) {
+	rows, err := q.db.QueryContext(ctx, softwareChanges, arg.Device, arg.Upto, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Boot{}
+	for rows.Next() {
+		var i Boot
+		if err := rows.Scan(
+			&i.Device,
+			&i.Seq,
+			&i.At,
+			&i.Software,
+			&i.Pcrs,
+			&i.Changed,
+			&i.OwnLast,
+			&i.LogIndex,
+			&i.Told,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const toldChange = `-- name: ToldChange :exec
+UPDATE boots SET told = $1 WHERE device = $2 AND seq = $3
+`
+
+type ToldChangeParams struct {
+	Told   sql.NullInt64
+	Device string
+	Seq    int64
+}
+
+func (q *Queries) ToldChange(ctx context.Context, arg ToldChangeParams) error {
+	_, err := q.db.ExecContext(ctx, toldChange, arg.Told, arg.Device, arg.Seq)
+	return err
+}
+
+const untoldChanges = `-- name: UntoldChanges :many
+SELECT device, seq, at, software, pcrs, changed, own_last, log_index, told FROM boots WHERE changed IS NOT NULL AND told IS NULL ORDER BY device, seq
+`
+
+func (q *Queries) UntoldChanges(ctx context.Context) ([]Boot, error) {
+	rows, err := q.db.QueryContext(ctx, untoldChanges)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Boot{}
+	for rows.Next() {
+		var i Boot
+		if err := rows.Scan(
+			&i.Device,
+			&i.Seq,
+			&i.At,
+			&i.Software,
+			&i.Pcrs,
+			&i.Changed,
+			&i.OwnLast,
+			&i.LogIndex,
+			&i.Told,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -159,17 +159,38 @@ func LoadSkeleton(ctx context.Context, v archive.Vault, ref archive.Ref) (*Skele
 	return s, nil
 }
 
-// FindSkeleton looks for the skeleton of the batch that ends at upto with the given head.
+// FindSkeleton looks for the skeleton of the batch that ends at upto with the given head. If a crash left one and the batch was sent again
+// with more count records, it is the one with the most.
 // Errors: archive.ErrNotFound.
 func FindSkeleton(ctx context.Context, v archive.Vault, device evidence.DeviceID, upto uint64, head evidence.Digest) (*Skeleton, error) {
 	prefix := archive.BatchPrefix(device, upto, head)
+	var best *Skeleton
 	for held, err := range v.List(ctx, prefix) {
 		if err != nil {
 			return nil, fmt.Errorf("list %s: %w", prefix, err)
 		}
-		return LoadSkeleton(ctx, v, archive.Ref{Key: held.Key, Version: held.Version, Hash: held.Hash, Size: held.Size})
+		s, err := LoadSkeleton(ctx, v, archive.Ref{Key: held.Key, Version: held.Version, Hash: held.Hash, Size: held.Size})
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || s.counted() > best.counted() {
+			best = s
+		}
 	}
-	return nil, fmt.Errorf("batch up to %d of device %s: %w", upto, device.Short(), archive.ErrNotFound)
+	if best == nil {
+		return nil, fmt.Errorf("batch up to %d of device %s: %w", upto, device.Short(), archive.ErrNotFound)
+	}
+	return best, nil
+}
+
+// counted is how many count records there are.
+func (s *Skeleton) counted() (n int) {
+	for _, it := range s.Items {
+		if it.Attested != nil && it.Attested.Count != nil {
+			n++
+		}
+	}
+	return n
 }
 
 func parseSkeleton(raw []byte) (*Skeleton, error) {
@@ -198,8 +219,24 @@ func parseSkeleton(raw []byte) (*Skeleton, error) {
 	return s, s.interleave(lines[:n], lines[n:])
 }
 
-// interleave puts each seal after the statement that it covers, as the device sent them.
-func (s *Skeleton) interleave(statements, seals [][]byte) error {
+// interleave puts each seal after the statement that it covers, and each count record where it stood: after the seal that is
+// ahead of it, or at the beginning.
+func (s *Skeleton) interleave(statements, lines [][]byte) error {
+	attested := make([]Item, 0, len(lines))
+	for _, l := range lines {
+		a, err := evidence.ParseSealUnverified(l)
+		if err != nil {
+			return err
+		}
+		it := Item{Raw: l, Attested: &a}
+		if a.Seal != nil {
+			it.Seq = a.Seal.Upto
+		} else {
+			it.Seq = a.Count.Seq
+		}
+		attested = append(attested, it)
+	}
+	attested = s.counts(attested)
 	for i, l := range statements {
 		var w evidence.Withheld
 		if err := evidence.Decode(l, &w); err != nil {
@@ -209,27 +246,23 @@ func (s *Skeleton) interleave(statements, seals [][]byte) error {
 			return fmt.Errorf("statement %d where %d is due", w.Seq, s.First+uint64(i))
 		}
 		s.Items = append(s.Items, Item{Rec: w.Rec, Seq: w.Seq, Digest: w.Digest})
-		for len(seals) > 0 {
-			a, err := evidence.ParseSealUnverified(seals[0])
-			if err != nil {
-				return err
-			}
-			it := Item{Raw: seals[0], Attested: &a}
-			if a.Seal != nil {
-				it.Seq = a.Seal.Upto
-			} else {
-				it.Seq = a.Count.Seq
-			}
-			if it.Seq != w.Seq {
-				break
-			}
-			s.Items, seals = append(s.Items, it), seals[1:]
+		if len(attested) > 0 && attested[0].Seq == w.Seq {
+			s.Items = append(s.Items, attested[0])
+			attested = s.counts(attested[1:])
 		}
 	}
-	if len(seals) > 0 {
-		return fmt.Errorf("%d seals cover no statement of the batch", len(seals))
+	if len(attested) > 0 {
+		return fmt.Errorf("%d seals cover no statement of the batch", len(attested))
 	}
 	return nil
+}
+
+// counts takes the count records off the front; a seal is first among the rest.
+func (s *Skeleton) counts(attested []Item) []Item {
+	for len(attested) > 0 && attested[0].Attested.Count != nil {
+		s.Items, attested = append(s.Items, attested[0]), attested[1:]
+	}
+	return attested
 }
 
 // Batch reads the parts and puts the whole batch together again. Every statement must have the digest that the skeleton names.

@@ -24,6 +24,7 @@ type options struct {
 	trust  string
 	lang   verify.Lang
 	bundle string
+	log    string // folder of a log to walk instead
 }
 
 // Main runs the program and returns its exit code: 0 verified, 2 unreadable or wrong usage, 3 broken, 4 sound but
@@ -39,16 +40,38 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "camseal-verify: %v\n", err)
 		return exitUsage
 	}
-	r, err := run(ctx, o, stderr)
+	out, err := check(ctx, o, stderr)
 	if err != nil {
 		fmt.Fprintf(stderr, "camseal-verify: %s\n", verify.Display(err.Error()))
 		return exitUsage
 	}
-	if err := write(stdout, o, r); err != nil {
+	if err := out.write(stdout, o); err != nil {
 		fmt.Fprintf(stderr, "camseal-verify: %v\n", err)
 		return exitUsage
 	}
-	return r.Exit
+	return out.exit
+}
+
+// outcome is a report, whatever it is about.
+type outcome struct {
+	report any
+	human  string
+	exit   int
+}
+
+func check(ctx context.Context, o options, stderr io.Writer) (outcome, error) {
+	if o.log != "" {
+		r, err := runLog(ctx, o, stderr)
+		if err != nil {
+			return outcome{}, err
+		}
+		return outcome{r, humanLog(r, o.lang), r.Exit}, nil
+	}
+	r, err := run(ctx, o, stderr)
+	if err != nil {
+		return outcome{}, err
+	}
+	return outcome{r, human(r, o.lang), r.Exit}, nil
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -77,11 +100,15 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	default:
 		return o, fmt.Errorf("--lang %s: there is en and zh", *lang)
 	}
-	if len(bundles) != 1 {
+	switch {
+	case len(bundles) == 1:
+		o.bundle = bundles[0]
+	case len(bundles) == 2 && bundles[0] == "log":
+		o.log = bundles[1]
+	default:
 		fmt.Fprint(stderr, usage.in(o.lang))
 		return o, errors.New(oneBundle.in(o.lang))
 	}
-	o.bundle = bundles[0]
 	return o, nil
 }
 
@@ -99,45 +126,68 @@ func fromLocale() verify.Lang {
 }
 
 func run(ctx context.Context, o options, stderr io.Writer) (*verify.Report, error) {
-	opts := verify.Options{Now: time.Now}
-	if o.trust != "" {
-		trust, err := verify.LoadTrust(o.trust)
-		if err != nil {
-			return nil, err
-		}
-		opts.Trust = trust
+	trust, err := loadTrust(o)
+	if err != nil {
+		return nil, err
 	}
+	opts := verify.Options{Now: time.Now, Trust: trust}
 	src, err := verify.OpenBundle(o.bundle)
 	if err != nil {
 		return verify.Unopened(o.bundle, err), nil
 	}
-	bar := newBar(stderr)
+	bar := newBar(stderr, barFrom)
 	opts.Progress = bar.show
 	r, err := verify.Bundle(ctx, src, opts)
 	bar.end()
 	return r, errors.Join(err, src.Close())
 }
 
-func write(w io.Writer, o options, r *verify.Report) error {
+func loadTrust(o options) (*verify.Trust, error) {
+	if o.trust == "" {
+		return nil, nil
+	}
+	return verify.LoadTrust(o.trust)
+}
+
+func runLog(ctx context.Context, o options, stderr io.Writer) (*verify.LogReport, error) {
+	trust, err := loadTrust(o)
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(o.log)
+	if err != nil {
+		return verify.UnopenedLog(o.log, err), nil
+	}
+	bar := newBar(stderr, barFromLeaves)
+	r, err := verify.Log(ctx, root.FS(), verify.LogOptions{Trust: trust, Progress: bar.show})
+	bar.end()
+	return r, errors.Join(err, root.Close())
+}
+
+func (x outcome) write(w io.Writer, o options) error {
 	if !o.json {
-		_, err := io.WriteString(w, human(r, o.lang))
+		_, err := io.WriteString(w, x.human)
 		return err
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	return enc.Encode(r)
+	return enc.Encode(x.report)
 }
 
-// bar shows on a terminal how far the reading of a large original is.
+// bar shows on a terminal how far the reading of a large original, or of a long log, is.
 type bar struct {
 	w     io.Writer // nil: not a terminal
+	from  int64     // totals below it are done at once
 	shown int64
 	on    bool
 }
 
-const barFrom = 64 << 20 // bytes; smaller ones are done at once
+const (
+	barFrom       = 64 << 20 // bytes
+	barFromLeaves = 1 << 18
+)
 
-func newBar(w io.Writer) *bar {
+func newBar(w io.Writer, from int64) *bar {
 	f, ok := w.(*os.File)
 	if !ok {
 		return &bar{}
@@ -146,11 +196,11 @@ func newBar(w io.Writer) *bar {
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return &bar{}
 	}
-	return &bar{w: w}
+	return &bar{w: w, from: from}
 }
 
 func (b *bar) show(done, total int64) {
-	if b.w == nil || total < barFrom || b.on && done*100/total == b.shown {
+	if b.w == nil || total < b.from || b.on && done*100/total == b.shown {
 		return
 	}
 	b.shown, b.on = done*100/total, true

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
 	"camseal/pkg/verify/verifytest"
 )
@@ -86,6 +87,45 @@ func TestVerdicts(t *testing.T) {
 	call(t, 4, "--trust", trust, short)
 }
 
+// TestFullReport reads what stands in the report of a bundle with all there can be: device, maker, grade, bracket, counter.
+func TestFullReport(t *testing.T) {
+	spec, err := verifytest.FullSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := verifytest.Build(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust := b.Trust()
+	r, err := verify.Bundle(t.Context(), b.Files, verify.Options{Trust: trust})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := human(r, verify.English)
+	wantIn(t, text, "✓ Sound · dock-sealed\n", "device: "+r.About.Device.String(), "TPM certified by: Camseal test, TPM maker", "attested by the operator",
+		"time: sealed between 2026-09-21 14:13:18 and 14:13:23 UTC by two witnesses; the device's clock said 2026-09-21 14:13:20", "filming time not proven",
+		"time: the server says: sealed between", "by a time stamp of stamps.test stamper", "counter: 44 (index 01800051), 5 count records, 0 missing, 0 gaps")
+	if strings.Contains(text, "so not claimed") {
+		t.Error(text)
+	}
+	wantIn(t, human(r, verify.Chinese), "由两个见证方证明", "计数器: 44", "拍摄时间未得证明")
+	raw, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantIn(t, string(raw), `"sealed_not_before":{"at":1789999998000,"by":"witnesses"`, `"sealed_not_after":{"at":1790000003000,`, `"counter":{"index":25165905,"value":44,`)
+
+	trust.EKRootsTrial, trust.EKRoots = trust.EKRoots, nil
+	trust.Quorum, trust.Witnesses = 2, []string{trust.Witnesses[0], trust.Logs[0].Clock}
+	trust.Witnesses[1] = "three.test/witness+" // no key at all: it counts for nothing
+	if r, err = verify.Bundle(t.Context(), b.Files, verify.Options{Trust: trust}); err != nil {
+		t.Fatal(err)
+	}
+	text = human(r, verify.English)
+	wantIn(t, text, "✓ Sound · dock-sealed (emulated TPM, trial)\n", "sealed no later than 2026-09-21 14:14:21 UTC by a time stamp", "Too few of the witnesses given signed the receipts")
+}
+
 func TestUsage(t *testing.T) {
 	t.Setenv("LC_ALL", "en_US.UTF-8")
 	dir, trust := bundle(t, func(verify.Memory) {})
@@ -123,4 +163,60 @@ func TestHostileName(t *testing.T) {
 			t.Errorf("%q", text)
 		}
 	}
+}
+
+// writeLog writes a log of some leaves below a folder, and a trust folder for it.
+func writeLog(t *testing.T, leaves ...evidence.Leaf) (dir, trust string) {
+	t.Helper()
+	l, err := verifytest.NewLog("camseal.test/log", "app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leaf := range leaves {
+		if _, err := l.Append(leaf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tiles, err := l.Tiles()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, trust = t.TempDir(), t.TempDir()
+	if err := os.CopyFS(dir, tiles); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal((&verifytest.Bundle{Log: l}).Trust())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(trust, "trust.json"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir, trust
+}
+
+func TestLogCommand(t *testing.T) {
+	t.Setenv("LC_ALL", "C")
+	zero := uint64(0)
+	first := &evidence.Seen{Device: evidence.DeviceID{0, 11, 1}, Seq: 4}
+	dir, trust := writeLog(t, first, &evidence.Custody{})
+	out, _ := call(t, 0, "log", dir, "--trust", trust)
+	wantIn(t, out, "✓ Sound", "leaves: 2", "1 seen", "No witnesses were given")
+	call(t, 0, "--trust", trust, "log", dir)
+	out, _ = call(t, 5, "log", dir, "--lang", "zh")
+	wantIn(t, out, "没有给出信任文件夹", "叶子: 2")
+	out, _ = call(t, 2, "log", t.TempDir())
+	wantIn(t, out, "no transparency log")
+	out, _ = call(t, 2, "log", filepath.Join(dir, "gone"))
+	wantIn(t, out, "Cannot be checked")
+	call(t, 2, "log") // a bundle of that name
+
+	dir, trust = writeLog(t, first, &evidence.Seen{Device: first.Device, Head: evidence.Sum([]byte("fork")), Prev: &zero, Seq: 4})
+	out, _ = call(t, 3, "log", "--json", "--trust", trust, dir)
+	var r verify.LogReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil || r.First.Code != verify.CodeTwoHeads || r.Size != 2 || r.Exit != 3 {
+		t.Errorf("%v: %s", err, out)
+	}
+	out, _ = call(t, 3, "log", "--trust", trust, dir)
+	wantIn(t, out, "two different histories of one device", "statement 4")
 }
