@@ -99,10 +99,3 @@ type ReceiptBreak struct {
 func (e *ReceiptBreak) Error() string {
 	return fmt.Sprintf("receipt %d: %s", e.Index, e.Reason)
 }
-
-// UnsupportedError says that the input uses a part of the format that this version does not know how to check.
-type UnsupportedError struct{ What string }
-
-func (e *UnsupportedError) Error() string {
-	return e.What + " cannot be checked by this version; use a newer camseal-verify"
-}

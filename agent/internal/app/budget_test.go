@@ -4,8 +4,8 @@ import "testing"
 
 func TestBudgetFollowsWhatLives(t *testing.T) {
 	for _, c := range []struct{ live, want int64 }{
-		{0, 24 << 20},
-		{10 << 20, 24 << 20},
+		{0, 20 << 20},
+		{8 << 20, 20 << 20},
 		{16 << 20, 32 << 20},
 		{64 << 20, 104 << 20},
 	} {

@@ -8,7 +8,7 @@ import (
 )
 
 // memoryBudget is what the process holds, in bytes, whether it takes in little or much: garbage lies until it is reached.
-const memoryBudget = 24 << 20
+const memoryBudget = 20 << 20
 
 // holdMemory keeps the process at memoryBudget until ctx ends, and follows what lives when that needs more, so that
 // collecting garbage never takes the processor from the work. decisions/0007.

@@ -151,7 +151,7 @@ func (s *Spool) open() (Recovery, error) {
 		if options.EncryptionKey, err = s.subkey("index"); err != nil {
 			return Recovery{}, err
 		}
-		options.BlockCacheSize = 4 << 20 // blocks decrypted
+		options.BlockCacheSize = 1 << 20 // blocks decrypted
 	}
 	db, err := badger.Open(options)
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
@@ -225,16 +225,16 @@ func dbOptions(dir string) badger.Options {
 	o.Logger = nil
 	o.MetricsEnabled = false
 	o.Compression = options.None
-	o.MemTableSize = 2 << 20
+	o.MemTableSize = 1 << 20
 	o.BaseTableSize = 512 << 10
-	o.ValueThreshold = 192 << 10 // of what a transaction may hold: 15 % of MemTableSize
+	o.ValueThreshold = 96 << 10 // of what a transaction may hold: 15 % of MemTableSize
 	o.NumMemtables = 2
 	o.NumLevelZeroTables = 2
 	o.NumLevelZeroTablesStall = 6
 	o.NumCompactors = 2
 	o.NumGoroutines = 2
 	o.BlockCacheSize = 0 // nothing is compressed: blocks are read from the mapped file
-	o.IndexCacheSize = 4 << 20
+	o.IndexCacheSize = 2 << 20
 	o.ValueLogFileSize = 4 << 20 // nearly all values stay in the tree
 	o.CompactL0OnClose = false
 	return o

@@ -97,11 +97,11 @@ func openTLSKey(t transport.TPM, config Config, ak *attestation.Key) (*tlsKey, e
 		QualifyingData: tpm2.TPM2BData{Buffer: data[:]},
 		InScheme:       tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull},
 	}.Execute(t)
-	if errors.Is(err, ErrHanging) || errors.Is(err, ErrLockout) {
-		return nil, err
+	if errors.Is(err, tpm2.TPMRCAuthFail) || errors.Is(err, tpm2.TPMRCBadAuth) {
+		return nil, fmt.Errorf("certify TLS key: %w (%08x): %w", ErrWrongKey, handle, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("certify TLS key: %w (%08x): %w", ErrWrongKey, handle, err)
+		return nil, fmt.Errorf("certify TLS key: %w", err)
 	}
 	k.proof.Attest = certified.CertifyInfo.Bytes()
 	if k.proof.Sig, err = encodeSignature(certified.Signature); err != nil {

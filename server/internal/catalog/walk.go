@@ -37,7 +37,7 @@ func (w *Walked) Recording(rec evidence.RecordingID) *verify.Recording { return 
 
 // Walk checks that a batch goes on from where the device's chain stands: every head, seal and PCR value, and the rules of
 // every recording. It is the one check of statements in the server, for what a device sends and for what the vault holds.
-// Errors: *verify.ChainBreak, *verify.SealBreak, *verify.RecordingBreak, *verify.UnsupportedError. Nothing is changed on an error.
+// Errors: *verify.ChainBreak, *verify.SealBreak and *verify.RecordingBreak. Nothing is changed on an error.
 func (c *Recordings) Walk(ctx context.Context, dev db.Device, b *batch.Batch) (*Walked, error) {
 	chain, err := ResumeChain(dev)
 	if err != nil {

@@ -45,7 +45,6 @@ func broken(err error) error {
 	var chain *verify.ChainBreak
 	var seal *verify.SealBreak
 	var rule *verify.RecordingBreak
-	var unsupported *verify.UnsupportedError
 	var syntax *evidence.SyntaxError
 	var e *transport.Error
 	switch {
@@ -62,7 +61,7 @@ func broken(err error) error {
 	case errors.As(err, &rule):
 		e = refusal(422, transport.CodeBadStatement, err.Error())
 		e.Seq = &rule.Seq
-	case errors.As(err, &unsupported), errors.As(err, &syntax):
+	case errors.As(err, &syntax):
 		e = refusal(422, transport.CodeBadStatement, err.Error())
 	default:
 		return err
