@@ -47,19 +47,19 @@ func Encode(v any) ([]byte, error) {
 // Decode reads one line of canonical JSON into v and refuses any other spelling of the same thing.
 // Errors are *SyntaxError.
 func Decode(line []byte, v any) error {
-	plain := plainLine(line)
-	if !plain {
-		if err := checkSyntax(line); err != nil {
-			return err
+	if plainLine(line) {
+		if json.Unmarshal(line, v) == nil {
+			if raw, err := json.Marshal(v); err == nil && bytes.Equal(raw, line) { // canonical as it stands; an unknown member would be missing
+				return nil
+			}
 		}
+	} else if err := checkSyntax(line); err != nil {
+		return err
 	}
-	dec := json.NewDecoder(bytes.NewReader(line))
+	dec := json.NewDecoder(bytes.NewReader(line)) // says what is wrong
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
 		return syntaxf("%v", err)
-	}
-	if raw, err := json.Marshal(v); plain && err == nil && bytes.Equal(raw, line) { // canonical as it stands
-		return nil
 	}
 	again, err := Encode(v)
 	if err != nil {

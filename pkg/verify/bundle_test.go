@@ -72,3 +72,14 @@ func TestWhole(t *testing.T) {
 		})
 	}
 }
+
+// TestOldReadme: a bundle with the text of an older version still verifies; one with a text that no version wrote does not.
+func TestOldReadme(t *testing.T) {
+	b := small(t)
+	old := *verify.Readmes
+	defer func() { *verify.Readmes = old }()
+	*verify.Readmes = append([][]string{{"a newer text %[1]s"}}, old...)
+	wantVerdict(t, checkWith(t, b.Files, b.Trust()), verify.Verified, "")
+	*verify.Readmes = (*verify.Readmes)[:1]
+	wantVerdict(t, checkWith(t, b.Files, b.Trust()), verify.Broken, verify.CodeFixedContent)
+}

@@ -27,14 +27,13 @@ func (c *check) checkDerived() {
 	if b, err := Summary(c.rec, c.key.Class()); err == nil {
 		c.same(FileSummary, b)
 	}
-	if b, err := Readme(c.rec, c.key.Class()); err == nil {
-		c.same(FileReadme, b)
-	}
+	c.same(FileReadme, readmesOf(c.rec, c.key.Class())...)
 	c.checkClose()
 }
 
-func (c *check) same(path string, want []byte) {
-	if c.has(path) && !bytes.Equal(c.small[path], want) {
+// same demands that a file, if it is there, has one of these contents.
+func (c *check) same(path string, want ...[]byte) {
+	if c.has(path) && !slices.ContainsFunc(want, func(b []byte) bool { return bytes.Equal(c.small[path], b) }) {
 		c.broken(CodeFixedContent, Place{File: path}, "", "")
 	}
 }

@@ -80,15 +80,26 @@ func Readme(r *Recording, class evidence.Class) ([]byte, error) {
 	if r.Open == nil {
 		return nil, fmt.Errorf("readme of recording %s: it was never opened", r.Rec)
 	}
+	return readmesOf(r, class)[0], nil
+}
+
+// readmes are all texts that bundles ever had, the newest first. None is ever changed: bundles that hold it must still verify.
+var readmes = [][]string{{readmeEnglish, readmeChinese}}
+
+// readmesOf returns the contents that README.txt may have.
+func readmesOf(r *Recording, class evidence.Class) (out [][]byte) {
 	hash := "-"
 	if r.Close != nil {
 		hash = r.Close.Hash.String()
 	}
-	var b bytes.Buffer
-	for _, text := range []string{readmeEnglish, readmeChinese} {
-		fmt.Fprintf(&b, text, r.Rec, r.Device, class, shown(r.Open.Source.Name), OriginalPath(r.Open), r.Size, len(r.Chunks), hash)
+	for _, texts := range readmes {
+		var b bytes.Buffer
+		for _, text := range texts {
+			fmt.Fprintf(&b, text, r.Rec, r.Device, class, shown(r.Open.Source.Name), OriginalPath(r.Open), r.Size, len(r.Chunks), hash)
+		}
+		out = append(out, b.Bytes())
 	}
-	return b.Bytes(), nil
+	return out
 }
 
 const readmeEnglish = `CAMSEAL EVIDENCE BUNDLE
