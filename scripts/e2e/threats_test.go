@@ -45,6 +45,9 @@ func TestThreatDeleteBeforeUpload(t *testing.T) {
 	s := newSystem(t)
 	s.film("a.mp4", 100_000)
 	mustRun(t, "camseal-agent", s.importing()...)
+	if out := mustRun(t, "camseal-server", s.serverCommand("report", "missing", "--json")...); strings.Contains(out, `"from"`) {
+		t.Fatalf("something is missing beforehand:\n%s", out)
+	}
 	before := s.copyState("before")
 	s.server.kill()
 	s.film("b.mp4", 100_000)

@@ -11,6 +11,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/catalog"
+	"camseal/server/internal/durable"
 )
 
 type initCommand struct{}
@@ -122,7 +123,7 @@ func rebuild(e *env, v archive.Vault, vkey string) (size uint64, err error) {
 	if err := os.Rename(fresh, path); err != nil {
 		return 0, err
 	}
-	return p.Size(), syncDir(filepath.Dir(path))
+	return p.Size(), durable.SyncDir(filepath.Dir(path))
 }
 
 func removeDatabase(path string) error {

@@ -16,13 +16,13 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"camseal/pkg/tlog"
+	"camseal/server/internal/durable"
 	"camseal/server/internal/ledger"
 )
 
@@ -259,31 +259,10 @@ func readPEM(path, kind string) ([]byte, error) {
 	return b.Bytes, nil
 }
 
-// writeFile makes a file that is there whole or not at all, unless it has these bytes already: temporary file, fsync, rename, fsync of
-// the folder.
+// writeFile makes a file durably, unless it has these bytes already.
 func writeFile(path string, b []byte, mode fs.FileMode) error {
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, b) {
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Write(path, b, mode)
 }

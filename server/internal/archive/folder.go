@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"camseal/pkg/evidence"
+	"camseal/server/internal/durable"
 )
 
 // FolderSteps are the names that FolderOptions.Step is called with during one Put, in order. After each the process
@@ -201,7 +202,7 @@ func (f *Folder) writeID(path string) error {
 	if err := os.Link(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(f.root)
+	return durable.SyncDir(f.root)
 }
 
 // writeTemp writes b durably to a new temporary file, mode 0444.
@@ -234,7 +235,7 @@ func (f *Folder) mkdir(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if err := syncDir(parent); err != nil {
+	if err := durable.SyncDir(parent); err != nil {
 		return err
 	}
 	f.mu.Lock()
@@ -245,14 +246,6 @@ func (f *Folder) mkdir(dir string) error {
 	}
 	f.durable[dir] = true
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // full adds ErrFull to errors that say so.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"camseal/pkg/evidence"
+	"camseal/server/internal/durable"
 )
 
 const copyBuffer = 256 << 10
@@ -149,8 +150,8 @@ func (f *Folder) syncNames(key string) error {
 	}
 	var wg sync.WaitGroup
 	var errUntil error
-	wg.Go(func() { errUntil = syncDir(filepath.Dir(f.until(key))) })
-	err := syncDir(filepath.Dir(f.object(key)))
+	wg.Go(func() { errUntil = durable.SyncDir(filepath.Dir(f.until(key))) })
+	err := durable.SyncDir(filepath.Dir(f.object(key)))
 	wg.Wait()
 	return errors.Join(err, errUntil)
 }
@@ -256,5 +257,5 @@ func (f *Folder) lengthen(key string, until time.Time, strict bool) error {
 		os.Remove(tmp)
 		return err
 	}
-	return syncDir(filepath.Dir(f.until(key)))
+	return durable.SyncDir(filepath.Dir(f.until(key)))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"camseal/pkg/evidence"
+	"camseal/server/internal/durable"
 )
 
 // Token is what an enrolment token allows. The token itself is not kept: its file is named by its SHA-256.
@@ -106,7 +107,7 @@ func (t *Tokens) burn(hash string) error {
 	if err := os.Remove(t.path(hash)); err != nil {
 		return fmt.Errorf("burn enrolment token: %w", err)
 	}
-	return syncDir(t.Dir)
+	return durable.SyncDir(t.Dir)
 }
 
 func (t *Tokens) path(hash string) string { return filepath.Join(t.Dir, hash+".json") }
@@ -116,19 +117,10 @@ func (t *Tokens) write(hash string, k Token) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(t.Dir, ".new-*")
-	if err != nil {
+	if err := durable.Write(t.path(hash), raw, 0o600); err != nil {
 		return fmt.Errorf("write enrolment token: %w", err)
 	}
-	_, err = f.Write(raw)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), t.path(hash))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write enrolment token: %w", err), os.Remove(f.Name()))
-	}
-	return syncDir(t.Dir)
+	return nil
 }
 
 // clean removes the tokens that are over their time.
@@ -149,12 +141,4 @@ func (t *Tokens) clean() error {
 		}
 	}
 	return nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -18,6 +18,7 @@ import (
 	"camseal/pkg/transport"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
+	"camseal/server/internal/durable"
 )
 
 // Quarantine keeps what registered devices sent and what was refused: the reason in JSON, and the bytes of statements.
@@ -117,7 +118,7 @@ func (q *Quarantine) write(f Finding, body []byte) (string, error) {
 		return "", errQuarantineFull
 	}
 	if body != nil {
-		if err := writeDurably(base+bytesSuffix, body); err != nil {
+		if err := durable.Write(base+bytesSuffix, body, 0o600); err != nil {
 			return "", err
 		}
 	}
@@ -125,7 +126,7 @@ func (q *Quarantine) write(f Finding, body []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return base, writeDurably(base+reasonSuffix, append(reason, '\n'))
+	return base, durable.Write(base+reasonSuffix, append(reason, '\n'), 0o600)
 }
 
 func (q *Quarantine) log(ctx context.Context, base string, f Finding) error {
@@ -144,7 +145,7 @@ func (q *Quarantine) log(ctx context.Context, base string, f Finding) error {
 	if err != nil {
 		return err
 	}
-	return writeDurably(base+loggedSuffix, fmt.Appendf(nil, "%d\n", r.Index))
+	return durable.Write(base+loggedSuffix, fmt.Appendf(nil, "%d\n", r.Index), 0o600)
 }
 
 // Resume logs the entries that a crash left unlogged.
@@ -170,26 +171,4 @@ func (q *Quarantine) Resume(ctx context.Context) error {
 		}
 		return q.log(ctx, base, f)
 	})
-}
-
-// writeDurably makes a file that is there whole or not at all: temporary file, fsync, rename, fsync of the folder.
-func writeDurably(path string, b []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
