@@ -19,6 +19,8 @@
 //	PUT  /v1/recordings/{rec}/chunks/{index}       the chunk's bytes, with Content-Length; idempotent; 204
 //	POST /v1/recordings/{rec}/stored               asks for a stored receipt of the chunks so far; answer Stored,
 //	                                               or 409 chunks-missing with Wanted
+//	GET  /v1/register                              answer Register, with an ETag; 304 with If-None-Match; 204: there is none
+//	POST /v1/known                                 KnownRequest; answer KnownAnswer
 //
 // Every refusal is an Error in JSON with a 4xx or 5xx status.
 package transport

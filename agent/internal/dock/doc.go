@@ -1,0 +1,3 @@
+// Package dock is the docking station: it follows the bridges, takes in what recorders hold, slot by slot and important files first,
+// groups recordings into sequences, keeps the case headers, notes and marks that officers give, and has recorders released on permits.
+package dock
