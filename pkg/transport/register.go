@@ -36,24 +36,28 @@ func (o Officer) Valid(t time.Time) bool {
 	return o.ValidUntil != "" && t.Format(time.DateOnly) <= o.ValidUntil
 }
 
-// KnownRequest asks which files the server has stored already, whichever dock took them in. At most MaxKnown files.
+// KnownRequest asks which files the server has stored already, whichever dock took them in: at most MaxKnown files in MaxKnownBytes.
 type KnownRequest struct {
 	Files []KnownFile `json:"files"`
 }
 
-// MaxKnown is how many files one KnownRequest may name.
-const MaxKnown = 256
+// Limits of one KnownRequest.
+const (
+	MaxKnown      = 256     // files
+	MaxKnownBytes = 2 << 20 // of JSON
+)
 
-// KnownFile is a file as a recorder shows it before its bytes are read.
+// KnownFile is a file as a recorder shows it before its bytes are read. One without serial number or without its own time can't be told
+// from others, and is never known.
 type KnownFile struct {
-	Serial   string         `json:"serial"` // never empty
+	Serial   string         `json:"serial"` // of the recorder
 	Volume   string         `json:"volume"`
 	Path     evidence.Bytes `json:"path"` // on its volume, raw bytes
 	Size     uint64         `json:"size"`
-	Modified uint64         `json:"modified"` // milliseconds
+	Modified uint64         `json:"modified"` // milliseconds since 1970 UTC, never 0
 }
 
-// KnownAnswer names those that are stored whole.
+// KnownAnswer names those that are stored whole, in the order of the request; as many as fit into MaxAnswer.
 type KnownAnswer struct {
 	Known []Known `json:"known"`
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"camseal/pkg/evidence"
+	"camseal/server/internal/officers"
 )
 
 // The administrator's requests to a running server go over a socket in the state folder, which only its owner can open.
@@ -26,6 +27,8 @@ type admin interface {
 	missing(ctx context.Context, id string) ([]missingOf, error)
 	pcrs(ctx context.Context) ([]pcrSet, error)
 	allow(ctx context.Context, req allowRequest) (pcrSet, error)
+	setRegister(ctx context.Context, c *officers.Content) (registerShown, error)
+	register(ctx context.Context) (registerShown, error)
 	recordings(ctx context.Context, after page) ([]recordingLine, error)
 	export(ctx context.Context, req exportRequest) error
 }
@@ -74,6 +77,12 @@ func adminHandler(a admin) http.Handler {
 	mux.HandleFunc("POST /allow", func(w http.ResponseWriter, r *http.Request) {
 		serveAdmin(w, r, func(req allowRequest) (any, error) { return a.allow(r.Context(), req) })
 	})
+	mux.HandleFunc("POST /register", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(struct{}) (any, error) { return a.register(r.Context()) })
+	})
+	mux.HandleFunc("POST /register/set", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(c *officers.Content) (any, error) { return a.setRegister(r.Context(), c) })
+	})
 	mux.HandleFunc("POST /recordings", func(w http.ResponseWriter, r *http.Request) {
 		serveAdmin(w, r, func(after page) (any, error) { return a.recordings(r.Context(), after) })
 	})
@@ -88,7 +97,11 @@ type adminAnswer struct {
 	Result json.RawMessage `json:"result,omitempty"`
 }
 
-const maxAdmin = 1 << 20
+// Bytes of a request and of an answer. A register is the largest request.
+const (
+	maxAdmin  = 8 << 20
+	maxResult = 16 << 20
+)
 
 func serveAdmin[Q any](w http.ResponseWriter, r *http.Request, do func(Q) (any, error)) {
 	var q Q
@@ -140,7 +153,7 @@ func (r remote) call(ctx context.Context, path string, q, result any) error {
 	}
 	defer resp.Body.Close()
 	var answer adminAnswer
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 16*maxAdmin)).Decode(&answer); err != nil {
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxResult)).Decode(&answer); err != nil {
 		return fmt.Errorf("ask the running server: %s: %w", resp.Status, err)
 	}
 	if answer.Error != "" {

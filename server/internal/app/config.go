@@ -34,6 +34,7 @@ type settings struct {
 	LogName            string        `help:"Name of the log; only init uses it. Default: a random one." placeholder:"NAME"`
 	Retention          days          `help:"How long footage stays locked at least." default:"90d"`
 	LogRetention       days          `help:"How long statements, receipts and the log stay locked; at least as long as footage." default:"3650d"`
+	HeaderDeadline     days          `help:"How long after sealing began a case header is on time." default:"24h"`
 	BatchAge           time.Duration `help:"How long the log gathers leaves." default:"50ms"`
 	CheckpointInterval time.Duration `help:"How often the log signs a checkpoint at most." default:"100ms"`
 
@@ -60,6 +61,8 @@ func (s *settings) check() error {
 		return usagef("retention: it must be longer than nothing")
 	case s.LogRetention < s.Retention:
 		return usagef("log-retention: %s is shorter than retention, %s; footage without its proofs is worth little", s.LogRetention, s.Retention)
+	case s.HeaderDeadline <= 0:
+		return usagef("header-deadline: it must be longer than nothing")
 	case s.BatchAge <= 0 || s.CheckpointInterval < 10*time.Millisecond:
 		return usagef("batch-age and checkpoint-interval are times such as 100ms")
 	case s.QuarantineBytes < transport.MaxBatch || s.QuarantineEntries < 1:

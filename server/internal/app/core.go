@@ -25,6 +25,7 @@ import (
 	"camseal/server/internal/export"
 	"camseal/server/internal/ingest"
 	"camseal/server/internal/ledger"
+	"camseal/server/internal/officers"
 )
 
 // core is everything below the network: vault, log, catalog and what works on them.
@@ -38,6 +39,7 @@ type core struct {
 	registry *devices.Registry
 	exporter *export.Exporter
 	ingest   *ingest.Service
+	officers *officers.Store
 	ready    chan struct{} // closed when all that a former run logged is applied
 
 	slog    *slog.Logger
@@ -217,6 +219,7 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.book = &casework.Book{Vault: c.vault, Log: c.log, Until: logUntil, Now: e.now}
 	c.registry = devices.New(devices.Config{Catalog: c.catalog, Log: c.log, Book: c.book, Tokens: tokensOf(e), HomeLog: vkey, CA: ca, CAKey: caKey,
 		Roots: roots, TrialRoots: trial, AllowUnknownMaker: s.AllowUnknownMaker, Rand: rand.Reader, Now: e.now, Slog: e.log})
+	c.officers = &officers.Store{Vault: c.vault, Catalog: c.catalog, Book: c.book, Until: logUntil}
 	trust, err := s.trust(vkey)
 	if err != nil {
 		return err
@@ -226,7 +229,7 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	quarantine := &ingest.Quarantine{Dir: s.path(dirHeld), MaxBytes: int64(s.QuarantineBytes), MaxEntries: s.QuarantineEntries, Book: c.book, Now: e.now, Slog: e.log}
 	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
 		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
-		MaxChunks: s.RememberedChunks, Patience: patience, Ready: c.ready})
+		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Ready: c.ready})
 	return nil
 }
 

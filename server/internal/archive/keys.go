@@ -60,6 +60,9 @@ func BatchesPrefix(device evidence.DeviceID) string {
 // CustodyKey is the key of a custody event.
 func CustodyKey(hash evidence.Digest) string { return "custody/" + hash.String() }
 
+// RegisterKey is the key of a register of officers.
+func RegisterKey(hash evidence.Digest) string { return "registers/" + hash.String() }
+
 // LogID names a log in keys: the first 16 digits of the SHA-256 of its verifier key.
 func LogID(vkey string) string {
 	h := sha256.Sum256([]byte(vkey))

@@ -103,24 +103,29 @@ func (p *Projector) writeSeen(ctx context.Context, q *db.Queries, e ledger.Entry
 		p.slog.WarnContext(ctx, u.String(), slog.String("device", dev))
 	}
 	if err == nil {
-		err = writeOwn(ctx, q, e, w)
+		err = errors.Join(writeOwn(ctx, q, e, w), writeSaid(ctx, q, w))
+	}
+	for _, s := range w.unrecorded {
+		err = errors.Join(err, writeUnrecorded(ctx, q, e, s))
 	}
 	for _, r := range w.recs {
 		if err == nil {
-			err = writeRecording(ctx, q, e, r)
+			err = writeRecording(ctx, q, e, r, w.said[r.Rec])
 		}
 	}
 	return err
 }
 
-// writeRecording writes what the statements say; what the newest stored leaf says stays as it is.
-func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verify.Recording) error {
+// writeRecording writes what the statements say, said those of the batch that say what it is about; what the newest stored leaf says stays
+// as it is.
+func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verify.Recording, said []*evidence.Statement) error {
 	if r.Open == nil {
 		return nil // an act that was not recorded
 	}
 	row, err := q.RecordingByID(ctx, db.RecordingByIDParams{Device: r.Device.String(), Rec: r.Rec.String()})
 	if errors.Is(err, sql.ErrNoRows) {
-		row, err = db.Recording{Device: r.Device.String(), Rec: r.Rec.String(), FirstIndex: int64(e.Index)}, nil
+		row, err = db.Recording{Device: r.Device.String(), Rec: r.Rec.String(), FirstIndex: int64(e.Index), Officers: "[]", Shown: 1}, nil
+		fillSource(&row, r.Open)
 	}
 	if err != nil {
 		return err
@@ -131,6 +136,7 @@ func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verif
 	row.Chunks, row.Size, row.Faults = int64(len(r.Chunks)), int64(r.Size), int64(r.Faults)
 	if r.Close != nil {
 		row.ClosedAt = sql.NullInt64{Int64: r.CloseAt.At, Valid: true}
+		row.CloseSeq = sql.NullInt64{Int64: int64(r.CloseAt.Seq), Valid: true}
 		row.CloseDigest, row.Hash, row.Why = r.CloseAt.Digest.String(), r.Close.Hash.String(), r.Close.Why
 	}
 	lost := make([]uint64, 0, len(r.Lost))
@@ -143,7 +149,10 @@ func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verif
 		return err
 	}
 	row.Absent = string(absent)
-	return q.PutRecording(ctx, db.PutRecordingParams(row))
+	if err := fillAbout(&row, said); err != nil {
+		return err
+	}
+	return put(ctx, q, row)
 }
 
 func (p *Projector) applyStored(ctx context.Context, q *db.Queries, e ledger.Entry, l *evidence.Stored) error {
@@ -161,7 +170,8 @@ func (p *Projector) applyStored(ctx context.Context, q *db.Queries, e ledger.Ent
 	if l.Close != nil {
 		row.StoredClosed = 1
 	}
-	return q.PutRecording(ctx, db.PutRecordingParams(row))
+	row.StoredAbsent = int64(len(l.Absent))
+	return put(ctx, q, row)
 }
 
 func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.Entry, l *evidence.Custody) error {
@@ -180,6 +190,9 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 	}
 	if err := q.InsertCustody(ctx, row); err != nil {
 		return err
+	}
+	if ev.Act == ActRegisterSet {
+		return registerSet(ctx, q, e, &ev)
 	}
 	if ev.Device == nil {
 		return nil

@@ -187,11 +187,6 @@ func (c *Catalog) Recordings(ctx context.Context, openedAt int64, rec string, n 
 	return out, nil
 }
 
-// CountRecordings returns how many recordings there are.
-func (c *Catalog) CountRecordings(ctx context.Context) (int64, error) {
-	return c.q.CountRecordings(ctx)
-}
-
 // BatchAt returns the batch that holds a device's statement seq. Errors: ErrUnknown.
 func (c *Catalog) BatchAt(ctx context.Context, d evidence.DeviceID, seq uint64) (db.Batch, error) {
 	row, err := c.q.BatchAt(ctx, db.BatchAtParams{Device: d.String(), Seq: int64(seq)})
@@ -224,7 +219,7 @@ func (c *Catalog) Custody(ctx context.Context, d evidence.DeviceID, rec evidence
 func (c *Catalog) Dump(ctx context.Context) (string, error) {
 	var out strings.Builder
 	for _, table := range []string{"meta", "devices", "batches", "parts", "anchors", "recordings", "custody",
-		"counted", "gaps", "boots", "pcr_sets", "forks"} {
+		"counted", "gaps", "boots", "pcr_sets", "forks", "said", "unrecorded", "registers"} {
 		lines, err := c.dumpTable(ctx, table)
 		if err != nil {
 			return "", fmt.Errorf("dump %s: %w", table, err)

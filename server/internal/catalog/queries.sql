@@ -59,15 +59,35 @@ SELECT seq FROM anchors WHERE device = sqlc.arg(device) AND seq < sqlc.arg(befor
 
 -- name: PutRecording :exec
 INSERT INTO recordings (device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size,
-    closed_at, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_index, stored_leaf)
+    closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index,
+    stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at,
+    header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released)
 VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(name), sqlc.arg(media_type), sqlc.arg(mode), sqlc.arg(opened_at), sqlc.arg(open_seq),
-    sqlc.arg(open_digest), sqlc.arg(first_index), sqlc.arg(last_seq), sqlc.arg(last_n), sqlc.arg(chunks), sqlc.arg(size),
-    sqlc.arg(closed_at), sqlc.arg(close_digest), sqlc.arg(hash), sqlc.arg(why), sqlc.arg(faults), sqlc.arg(absent),
-    sqlc.arg(stored_chunks), sqlc.arg(stored_until), sqlc.arg(stored_closed), sqlc.arg(stored_index), sqlc.arg(stored_leaf))
+    sqlc.arg(open_digest), sqlc.arg(first_index), sqlc.arg(last_seq), sqlc.arg(last_n), sqlc.arg(chunks), sqlc.arg(size), sqlc.arg(closed_at),
+    sqlc.arg(close_seq), sqlc.arg(close_digest), sqlc.arg(hash), sqlc.arg(why), sqlc.arg(faults), sqlc.arg(absent), sqlc.arg(stored_chunks),
+    sqlc.arg(stored_until), sqlc.arg(stored_closed), sqlc.arg(stored_absent), sqlc.arg(stored_index), sqlc.arg(stored_leaf), sqlc.arg(serial),
+    sqlc.arg(volume), sqlc.arg(path), sqlc.arg(source_size), sqlc.arg(modified), sqlc.arg(original), sqlc.arg(standing), sqlc.arg(shown),
+    sqlc.arg(kind), sqlc.arg(footage), sqlc.arg(sequence), sqlc.arg(sequence_index), sqlc.arg(header_first_at), sqlc.arg(header_at),
+    sqlc.arg(spoken), sqlc.arg(department), sqlc.arg(officers), sqlc.arg(cause), sqlc.arg(header_time), sqlc.arg(place), sqlc.arg(activity),
+    sqlc.arg(case_number), sqlc.arg(confirmed), sqlc.arg(note), sqlc.arg(marks), sqlc.arg(released))
 ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = excluded.last_n, chunks = excluded.chunks, size = excluded.size,
-    closed_at = excluded.closed_at, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why, faults = excluded.faults,
-    absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,
-    stored_closed = excluded.stored_closed, stored_index = excluded.stored_index, stored_leaf = excluded.stored_leaf;
+    closed_at = excluded.closed_at, close_seq = excluded.close_seq, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why,
+    faults = excluded.faults, absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,
+    stored_closed = excluded.stored_closed, stored_absent = excluded.stored_absent, stored_index = excluded.stored_index,
+    stored_leaf = excluded.stored_leaf, standing = excluded.standing, header_first_at = excluded.header_first_at, header_at = excluded.header_at,
+    spoken = excluded.spoken, department = excluded.department, officers = excluded.officers, cause = excluded.cause,
+    header_time = excluded.header_time, place = excluded.place, activity = excluded.activity, case_number = excluded.case_number,
+    confirmed = excluded.confirmed, note = excluded.note, marks = excluded.marks, released = excluded.released;
+
+-- name: SetShown :exec
+UPDATE recordings SET shown = CASE WHEN EXISTS (
+    SELECT 1 FROM recordings AS better WHERE better.original = recordings.original
+        AND (better.standing > recordings.standing
+            OR better.standing = recordings.standing AND better.first_index < recordings.first_index
+            OR better.standing = recordings.standing AND better.first_index = recordings.first_index AND better.rec < recordings.rec)
+        AND NOT (better.standing >= 2 AND recordings.standing >= 2 AND better.hash <> recordings.hash)
+) THEN 0 ELSE 1 END
+WHERE recordings.original = sqlc.arg(original);
 
 -- name: RecordingByID :one
 SELECT * FROM recordings WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec);
@@ -82,8 +102,78 @@ WHERE recordings.opened_at < sqlc.arg(opened_at)
 ORDER BY recordings.opened_at DESC, recordings.rec
 LIMIT sqlc.arg(page);
 
--- name: CountRecordings :one
-SELECT COUNT(*) FROM recordings;
+-- name: ShownAfter :many
+SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.shown = 1 AND (recordings.opened_at < sqlc.arg(opened_at)
+    OR (recordings.opened_at = sqlc.arg(opened_at) AND recordings.rec > sqlc.arg(rec)))
+ORDER BY recordings.opened_at DESC, recordings.rec
+LIMIT sqlc.arg(page);
+
+-- name: CountShown :one
+SELECT COUNT(*) FROM recordings WHERE shown = 1;
+
+-- name: WithoutHeader :many
+SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.shown = 1 AND recordings.footage = 1 AND recordings.header_first_at IS NULL
+ORDER BY recordings.opened_at, recordings.rec
+LIMIT sqlc.arg(page);
+
+-- name: CountWithoutHeader :one
+SELECT COUNT(*) FROM recordings WHERE shown = 1 AND footage = 1 AND header_first_at IS NULL;
+
+-- name: WholeOriginals :many
+SELECT recordings.* FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.original = sqlc.arg(original) AND recordings.standing = 3 AND recordings.size = recordings.source_size
+    AND devices.revoked_index IS NULL
+ORDER BY recordings.first_index, recordings.device, recordings.rec
+LIMIT 1;
+
+-- name: OfOriginal :many
+SELECT * FROM recordings WHERE original = sqlc.arg(original) ORDER BY first_index, device, rec LIMIT sqlc.arg(page);
+
+-- name: CountOfOriginal :one
+SELECT COUNT(*) FROM recordings WHERE original = sqlc.arg(original);
+
+-- name: BeforeInSequence :many
+SELECT * FROM recordings
+WHERE sequence = sqlc.arg(sequence) AND device = sqlc.arg(device) AND shown = 1 AND sequence_index < sqlc.arg(sequence_index)
+ORDER BY sequence_index DESC, rec DESC LIMIT 1;
+
+-- name: AfterInSequence :many
+SELECT * FROM recordings
+WHERE sequence = sqlc.arg(sequence) AND device = sqlc.arg(device) AND shown = 1 AND sequence_index > sqlc.arg(sequence_index)
+ORDER BY sequence_index, rec LIMIT 1;
+
+-- name: CountSequence :one
+SELECT COUNT(*) FROM recordings WHERE sequence = sqlc.arg(sequence) AND device = sqlc.arg(device) AND shown = 1;
+
+-- name: InsertSaid :exec
+INSERT INTO said (device, rec, seq, at, kind, body)
+VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(seq), sqlc.arg(at), sqlc.arg(kind), sqlc.arg(body));
+
+-- name: SaidOf :many
+SELECT * FROM said WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec) AND kind = sqlc.arg(kind) ORDER BY seq LIMIT sqlc.arg(page);
+
+-- name: LastSaidOf :many
+SELECT * FROM said WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec) AND kind = sqlc.arg(kind) ORDER BY seq DESC LIMIT sqlc.arg(page);
+
+-- name: InsertUnrecorded :exec
+INSERT INTO unrecorded (device, rec, at, activity, said_by, reason, log_index)
+VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(at), sqlc.arg(activity), sqlc.arg(said_by), sqlc.arg(reason), sqlc.arg(log_index));
+
+-- name: UnrecordedAfter :many
+SELECT * FROM unrecorded
+WHERE at < sqlc.arg(at) OR (at = sqlc.arg(at) AND rec > sqlc.arg(rec))
+ORDER BY at DESC, rec LIMIT sqlc.arg(page);
+
+-- name: CountUnrecorded :one
+SELECT COUNT(*) FROM unrecorded;
+
+-- name: InsertRegister :exec
+INSERT INTO registers (log_index, at, version, size) VALUES (sqlc.arg(log_index), sqlc.arg(at), sqlc.arg(version), sqlc.arg(size));
+
+-- name: LastRegister :one
+SELECT * FROM registers ORDER BY log_index DESC LIMIT 1;
 
 -- name: InsertCustody :exec
 INSERT INTO custody (log_index, at, actor, act, device, rec, event)

@@ -21,6 +21,9 @@ type Walked struct {
 	Own      []*evidence.Statement // enrol, boots, and what the TPM counter counts
 	Gaps     []verify.CounterGap
 	recs     map[evidence.RecordingID]*verify.Recording
+
+	said       map[evidence.RecordingID][]*evidence.Statement // what goes to table said, in order
+	unrecorded []*evidence.Statement
 }
 
 // Recordings returns the recordings that the batch speaks of, as they stand after it.
@@ -43,7 +46,7 @@ func (c *Recordings) Walk(ctx context.Context, dev db.Device, b *batch.Batch) (*
 	if err != nil {
 		return nil, err
 	}
-	w := &Walked{Batch: b, recs: map[evidence.RecordingID]*verify.Recording{}}
+	w := &Walked{Batch: b, recs: map[evidence.RecordingID]*verify.Recording{}, said: map[evidence.RecordingID][]*evidence.Statement{}}
 	for _, it := range b.Items {
 		if err := c.step(ctx, chain, w, it); err != nil {
 			return nil, err
@@ -80,6 +83,12 @@ func (c *Recordings) step(ctx context.Context, chain *verify.Chain, w *Walked, i
 			w.Anchors = append(w.Anchors, line.Seq)
 		}
 		return nil
+	}
+	switch s := line.Statement; {
+	case isSaid(s.Kind):
+		w.said[s.Rec] = append(w.said[s.Rec], s)
+	case s.Kind == evidence.KindUnrecorded:
+		w.unrecorded = append(w.unrecorded, s)
 	}
 	r := w.recs[line.Rec]
 	if r == nil {

@@ -14,14 +14,14 @@ import (
 	"camseal/server/internal/catalog/db"
 )
 
-const enrolPatience = 30 * time.Second
+const messagePatience = 30 * time.Second
 
 // enrol serves POST /v1/enrol, from anybody who has a token.
 func (h handler) enrol(c *gin.Context) {
 	cert, err := h.peer(c)
 	var req transport.EnrolRequest
 	if err == nil {
-		err = h.message(c, &req)
+		err = h.message(c, transport.MaxEnrol, &req)
 	}
 	if err != nil {
 		h.fail(c, err)
@@ -35,7 +35,7 @@ func (h handler) enrolled(c *gin.Context) {
 	cert, err := h.peer(c)
 	var answer transport.EnrolAnswer
 	if err == nil {
-		err = h.message(c, &answer)
+		err = h.message(c, transport.MaxEnrol, &answer)
 	}
 	if err == nil {
 		err = h.caughtUp()
@@ -75,13 +75,13 @@ func (h handler) checkpoint(c *gin.Context) {
 	c.Data(http.StatusOK, "text/plain; charset=utf-8", raw)
 }
 
-// message reads a small message in JSON, whose members must all be known.
-func (h handler) message(c *gin.Context, v any) error {
-	h.setDeadline(c, enrolPatience)
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, transport.MaxEnrol))
+// message reads a small message in JSON of at most limit bytes, whose members must all be known.
+func (h handler) message(c *gin.Context, limit int64, v any) error {
+	h.setDeadline(c, messagePatience)
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
 	var max *http.MaxBytesError
 	if errors.As(err, &max) {
-		return refusal(413, transport.CodeTooLarge, "a message of enrolment may not be that long")
+		return refusal(413, transport.CodeTooLarge, "such a message may not be that long")
 	}
 	if err != nil {
 		return endedEarly()
@@ -89,7 +89,7 @@ func (h handler) message(c *gin.Context, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		return refusal(400, transport.CodeBadRequest, "not a message of enrolment: "+err.Error())
+		return refusal(400, transport.CodeBadRequest, "not the message that belongs here: "+err.Error())
 	}
 	return nil
 }

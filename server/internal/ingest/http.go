@@ -39,6 +39,8 @@ func (s *Service) Handler(registry *devices.Registry) http.Handler {
 	v1.POST("/certificate", h.certificate)
 	v1.GET("/checkpoint", h.checkpoint)
 	v1.GET("/head", h.head)
+	v1.GET("/register", h.register)
+	v1.POST("/known", h.known)
 	v1.POST("/statements", h.statements)
 	v1.PUT("/recordings/:rec/chunks/:index", h.chunk)
 	v1.POST("/recordings/:rec/stored", h.stored)

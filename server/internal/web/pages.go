@@ -26,12 +26,12 @@ func (s *site) list(c *gin.Context) {
 		at, rec = n, c.Query("after")
 	}
 	ctx := c.Request.Context()
-	list, err := s.Catalog.Recordings(ctx, at, rec, perPage+1)
+	list, err := s.Catalog.Shown(ctx, at, rec, perPage+1)
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	count, err := s.Catalog.CountRecordings(ctx)
+	count, err := s.Catalog.CountShown(ctx)
 	if err != nil {
 		s.fail(c, err)
 		return

@@ -20,6 +20,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"camseal/pkg/evidence"
+	"camseal/pkg/transport"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/export"
@@ -35,8 +36,12 @@ type Config struct {
 	Vault    archive.Vault
 	Exporter *export.Exporter
 	LoggedAt func(ctx context.Context, index uint64) (*time.Time, error) // the server's time of a log leaf; nil: not on record
-	Now      func() time.Time
-	Slog     *slog.Logger
+	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
+
+	HeaderDeadline time.Duration // from when sealing began to the case header
+
+	Now  func() time.Time
+	Slog *slog.Logger
 }
 
 type site struct {

@@ -121,28 +121,82 @@ type PcrSet struct {
 }
 
 type Recording struct {
-	Device       string
-	Rec          string
-	Name         string
-	MediaType    string
-	Mode         string
-	OpenedAt     int64
-	OpenSeq      int64
-	OpenDigest   string
-	FirstIndex   int64
-	LastSeq      int64
-	LastN        int64
-	Chunks       int64
-	Size         int64
-	ClosedAt     sql.NullInt64
-	CloseDigest  string
-	Hash         string
-	Why          string
-	Faults       int64
-	Absent       string
-	StoredChunks int64
-	StoredUntil  int64
-	StoredClosed int64
-	StoredIndex  sql.NullInt64
-	StoredLeaf   string
+	Device        string
+	Rec           string
+	Name          string
+	MediaType     string
+	Mode          string
+	OpenedAt      int64
+	OpenSeq       int64
+	OpenDigest    string
+	FirstIndex    int64
+	LastSeq       int64
+	LastN         int64
+	Chunks        int64
+	Size          int64
+	ClosedAt      sql.NullInt64
+	CloseSeq      sql.NullInt64
+	CloseDigest   string
+	Hash          string
+	Why           string
+	Faults        int64
+	Absent        string
+	StoredChunks  int64
+	StoredUntil   int64
+	StoredClosed  int64
+	StoredAbsent  int64
+	StoredIndex   sql.NullInt64
+	StoredLeaf    string
+	Serial        string
+	Volume        string
+	Path          string
+	SourceSize    int64
+	Modified      int64
+	Original      string
+	Standing      int64
+	Shown         int64
+	Kind          string
+	Footage       int64
+	Sequence      string
+	SequenceIndex int64
+	HeaderFirstAt sql.NullInt64
+	HeaderAt      sql.NullInt64
+	Spoken        int64
+	Department    string
+	Officers      string
+	Cause         string
+	HeaderTime    string
+	Place         string
+	Activity      string
+	CaseNumber    string
+	Confirmed     string
+	Note          string
+	Marks         int64
+	Released      int64
+}
+
+type Register struct {
+	LogIndex int64
+	At       int64
+	Version  string
+	Size     int64
+}
+
+type Said struct {
+	Device string
+	Rec    string
+	Seq    int64
+	At     int64
+	Kind   string
+	Body   string
+}
+
+type Unrecorded struct {
+	Device   string
+	Rec      string
+	At       int64
+	Activity string
+	SaidBy   string
+	Reason   string
+	LogIndex int64
 }

@@ -10,6 +10,94 @@ import (
 	"database/sql"
 )
 
+const afterInSequence = `-- name: AfterInSequence :many
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings
+WHERE sequence = $1 AND device = $2 AND shown = 1 AND sequence_index > $3
+ORDER BY sequence_index, rec LIMIT 1
+`
+
+type AfterInSequenceParams struct {
+	Sequence      string
+	Device        string
+	SequenceIndex int64
+}
+
+func (q *Queries) AfterInSequence(ctx context.Context, arg AfterInSequenceParams) ([]Recording, error) {
+	rows, err := q.db.QueryContext(ctx, afterInSequence, arg.Sequence, arg.Device, arg.SequenceIndex)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Recording{}
+	for rows.Next() {
+		var i Recording
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.Name,
+			&i.MediaType,
+			&i.Mode,
+			&i.OpenedAt,
+			&i.OpenSeq,
+			&i.OpenDigest,
+			&i.FirstIndex,
+			&i.LastSeq,
+			&i.LastN,
+			&i.Chunks,
+			&i.Size,
+			&i.ClosedAt,
+			&i.CloseSeq,
+			&i.CloseDigest,
+			&i.Hash,
+			&i.Why,
+			&i.Faults,
+			&i.Absent,
+			&i.StoredChunks,
+			&i.StoredUntil,
+			&i.StoredClosed,
+			&i.StoredAbsent,
+			&i.StoredIndex,
+			&i.StoredLeaf,
+			&i.Serial,
+			&i.Volume,
+			&i.Path,
+			&i.SourceSize,
+			&i.Modified,
+			&i.Original,
+			&i.Standing,
+			&i.Shown,
+			&i.Kind,
+			&i.Footage,
+			&i.Sequence,
+			&i.SequenceIndex,
+			&i.HeaderFirstAt,
+			&i.HeaderAt,
+			&i.Spoken,
+			&i.Department,
+			&i.Officers,
+			&i.Cause,
+			&i.HeaderTime,
+			&i.Place,
+			&i.Activity,
+			&i.CaseNumber,
+			&i.Confirmed,
+			&i.Note,
+			&i.Marks,
+			&i.Released,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const anchorBefore = `-- name: AnchorBefore :one
 SELECT seq FROM anchors WHERE device = $1 AND seq < $2 ORDER BY seq DESC LIMIT 1
 `
@@ -97,6 +185,94 @@ func (q *Queries) BatchesBetween(ctx context.Context, arg BatchesBetweenParams) 
 	return items, nil
 }
 
+const beforeInSequence = `-- name: BeforeInSequence :many
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings
+WHERE sequence = $1 AND device = $2 AND shown = 1 AND sequence_index < $3
+ORDER BY sequence_index DESC, rec DESC LIMIT 1
+`
+
+type BeforeInSequenceParams struct {
+	Sequence      string
+	Device        string
+	SequenceIndex int64
+}
+
+func (q *Queries) BeforeInSequence(ctx context.Context, arg BeforeInSequenceParams) ([]Recording, error) {
+	rows, err := q.db.QueryContext(ctx, beforeInSequence, arg.Sequence, arg.Device, arg.SequenceIndex)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Recording{}
+	for rows.Next() {
+		var i Recording
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.Name,
+			&i.MediaType,
+			&i.Mode,
+			&i.OpenedAt,
+			&i.OpenSeq,
+			&i.OpenDigest,
+			&i.FirstIndex,
+			&i.LastSeq,
+			&i.LastN,
+			&i.Chunks,
+			&i.Size,
+			&i.ClosedAt,
+			&i.CloseSeq,
+			&i.CloseDigest,
+			&i.Hash,
+			&i.Why,
+			&i.Faults,
+			&i.Absent,
+			&i.StoredChunks,
+			&i.StoredUntil,
+			&i.StoredClosed,
+			&i.StoredAbsent,
+			&i.StoredIndex,
+			&i.StoredLeaf,
+			&i.Serial,
+			&i.Volume,
+			&i.Path,
+			&i.SourceSize,
+			&i.Modified,
+			&i.Original,
+			&i.Standing,
+			&i.Shown,
+			&i.Kind,
+			&i.Footage,
+			&i.Sequence,
+			&i.SequenceIndex,
+			&i.HeaderFirstAt,
+			&i.HeaderAt,
+			&i.Spoken,
+			&i.Department,
+			&i.Officers,
+			&i.Cause,
+			&i.HeaderTime,
+			&i.Place,
+			&i.Activity,
+			&i.CaseNumber,
+			&i.Confirmed,
+			&i.Note,
+			&i.Marks,
+			&i.Released,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const bootAt = `-- name: BootAt :one
 SELECT device, seq, at, software, pcrs, changed, own_last, log_index, told FROM boots WHERE device = $1 AND seq = $2
 `
@@ -123,6 +299,17 @@ func (q *Queries) BootAt(ctx context.Context, arg BootAtParams) (Boot, error) {
 	return i, err
 }
 
+const countOfOriginal = `-- name: CountOfOriginal :one
+SELECT COUNT(*) FROM recordings WHERE original = $1
+`
+
+func (q *Queries) CountOfOriginal(ctx context.Context, original string) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countOfOriginal, original)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const countPCRSets = `-- name: CountPCRSets :one
 SELECT COUNT(*) FROM pcr_sets WHERE model = $1
 `
@@ -134,12 +321,50 @@ func (q *Queries) CountPCRSets(ctx context.Context, model string) (int64, error)
 	return count, err
 }
 
-const countRecordings = `-- name: CountRecordings :one
-SELECT COUNT(*) FROM recordings
+const countSequence = `-- name: CountSequence :one
+SELECT COUNT(*) FROM recordings WHERE sequence = $1 AND device = $2 AND shown = 1
 `
 
-func (q *Queries) CountRecordings(ctx context.Context) (int64, error) {
-	row := q.db.QueryRowContext(ctx, countRecordings)
+type CountSequenceParams struct {
+	Sequence string
+	Device   string
+}
+
+func (q *Queries) CountSequence(ctx context.Context, arg CountSequenceParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countSequence, arg.Sequence, arg.Device)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countShown = `-- name: CountShown :one
+SELECT COUNT(*) FROM recordings WHERE shown = 1
+`
+
+func (q *Queries) CountShown(ctx context.Context) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countShown)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countUnrecorded = `-- name: CountUnrecorded :one
+SELECT COUNT(*) FROM unrecorded
+`
+
+func (q *Queries) CountUnrecorded(ctx context.Context) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countUnrecorded)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
+const countWithoutHeader = `-- name: CountWithoutHeader :one
+SELECT COUNT(*) FROM recordings WHERE shown = 1 AND footage = 1 AND header_first_at IS NULL
+`
+
+func (q *Queries) CountWithoutHeader(ctx context.Context) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countWithoutHeader)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -643,6 +868,81 @@ func (q *Queries) InsertPart(ctx context.Context, arg InsertPartParams) error {
 	return err
 }
 
+const insertRegister = `-- name: InsertRegister :exec
+INSERT INTO registers (log_index, at, version, size) VALUES ($1, $2, $3, $4)
+`
+
+type InsertRegisterParams struct {
+	LogIndex int64
+	At       int64
+	Version  string
+	Size     int64
+}
+
+func (q *Queries) InsertRegister(ctx context.Context, arg InsertRegisterParams) error {
+	_, err := q.db.ExecContext(ctx, insertRegister,
+		arg.LogIndex,
+		arg.At,
+		arg.Version,
+		arg.Size,
+	)
+	return err
+}
+
+const insertSaid = `-- name: InsertSaid :exec
+INSERT INTO said (device, rec, seq, at, kind, body)
+VALUES ($1, $2, $3, $4, $5, $6)
+`
+
+type InsertSaidParams struct {
+	Device string
+	Rec    string
+	Seq    int64
+	At     int64
+	Kind   string
+	Body   string
+}
+
+func (q *Queries) InsertSaid(ctx context.Context, arg InsertSaidParams) error {
+	_, err := q.db.ExecContext(ctx, insertSaid,
+		arg.Device,
+		arg.Rec,
+		arg.Seq,
+		arg.At,
+		arg.Kind,
+		arg.Body,
+	)
+	return err
+}
+
+const insertUnrecorded = `-- name: InsertUnrecorded :exec
+INSERT INTO unrecorded (device, rec, at, activity, said_by, reason, log_index)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+`
+
+type InsertUnrecordedParams struct {
+	Device   string
+	Rec      string
+	At       int64
+	Activity string
+	SaidBy   string
+	Reason   string
+	LogIndex int64
+}
+
+func (q *Queries) InsertUnrecorded(ctx context.Context, arg InsertUnrecordedParams) error {
+	_, err := q.db.ExecContext(ctx, insertUnrecorded,
+		arg.Device,
+		arg.Rec,
+		arg.At,
+		arg.Activity,
+		arg.SaidBy,
+		arg.Reason,
+		arg.LogIndex,
+	)
+	return err
+}
+
 const lastBoot = `-- name: LastBoot :one
 SELECT device, seq, at, software, pcrs, changed, own_last, log_index, told FROM boots WHERE device = $1 ORDER BY seq DESC LIMIT 1
 `
@@ -664,6 +964,68 @@ func (q *Queries) LastBoot(ctx context.Context, device string) (Boot, error) {
 	return i, err
 }
 
+const lastRegister = `-- name: LastRegister :one
+SELECT log_index, at, version, size FROM registers ORDER BY log_index DESC LIMIT 1
+`
+
+func (q *Queries) LastRegister(ctx context.Context) (Register, error) {
+	row := q.db.QueryRowContext(ctx, lastRegister)
+	var i Register
+	err := row.Scan(
+		&i.LogIndex,
+		&i.At,
+		&i.Version,
+		&i.Size,
+	)
+	return i, err
+}
+
+const lastSaidOf = `-- name: LastSaidOf :many
+SELECT device, rec, seq, at, kind, body FROM said WHERE device = $1 AND rec = $2 AND kind = $3 ORDER BY seq DESC LIMIT $4
+`
+
+type LastSaidOfParams struct {
+	Device string
+	Rec    string
+	Kind   string
+	Page   int32
+}
+
+func (q *Queries) LastSaidOf(ctx context.Context, arg LastSaidOfParams) ([]Said, error) {
+	rows, err := q.db.QueryContext(ctx, lastSaidOf,
+		arg.Device,
+		arg.Rec,
+		arg.Kind,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Said{}
+	for rows.Next() {
+		var i Said
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.Seq,
+			&i.At,
+			&i.Kind,
+			&i.Body,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const metaValue = `-- name: MetaValue :one
 SELECT value FROM meta WHERE name = $1
 `
@@ -673,6 +1035,91 @@ func (q *Queries) MetaValue(ctx context.Context, name string) (string, error) {
 	var value string
 	err := row.Scan(&value)
 	return value, err
+}
+
+const ofOriginal = `-- name: OfOriginal :many
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings WHERE original = $1 ORDER BY first_index, device, rec LIMIT $2
+`
+
+type OfOriginalParams struct {
+	Original string
+	Page     int32
+}
+
+func (q *Queries) OfOriginal(ctx context.Context, arg OfOriginalParams) ([]Recording, error) {
+	rows, err := q.db.QueryContext(ctx, ofOriginal, arg.Original, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Recording{}
+	for rows.Next() {
+		var i Recording
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.Name,
+			&i.MediaType,
+			&i.Mode,
+			&i.OpenedAt,
+			&i.OpenSeq,
+			&i.OpenDigest,
+			&i.FirstIndex,
+			&i.LastSeq,
+			&i.LastN,
+			&i.Chunks,
+			&i.Size,
+			&i.ClosedAt,
+			&i.CloseSeq,
+			&i.CloseDigest,
+			&i.Hash,
+			&i.Why,
+			&i.Faults,
+			&i.Absent,
+			&i.StoredChunks,
+			&i.StoredUntil,
+			&i.StoredClosed,
+			&i.StoredAbsent,
+			&i.StoredIndex,
+			&i.StoredLeaf,
+			&i.Serial,
+			&i.Volume,
+			&i.Path,
+			&i.SourceSize,
+			&i.Modified,
+			&i.Original,
+			&i.Standing,
+			&i.Shown,
+			&i.Kind,
+			&i.Footage,
+			&i.Sequence,
+			&i.SequenceIndex,
+			&i.HeaderFirstAt,
+			&i.HeaderAt,
+			&i.Spoken,
+			&i.Department,
+			&i.Officers,
+			&i.Cause,
+			&i.HeaderTime,
+			&i.Place,
+			&i.Activity,
+			&i.CaseNumber,
+			&i.Confirmed,
+			&i.Note,
+			&i.Marks,
+			&i.Released,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const pCRSetAllowed = `-- name: PCRSetAllowed :one
@@ -820,42 +1267,80 @@ func (q *Queries) PutDevice(ctx context.Context, arg PutDeviceParams) error {
 
 const putRecording = `-- name: PutRecording :exec
 INSERT INTO recordings (device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size,
-    closed_at, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_index, stored_leaf)
+    closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index,
+    stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at,
+    header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released)
 VALUES ($1, $2, $3, $4, $5, $6, $7,
-    $8, $9, $10, $11, $12, $13,
-    $14, $15, $16, $17, $18, $19,
-    $20, $21, $22, $23, $24)
+    $8, $9, $10, $11, $12, $13, $14,
+    $15, $16, $17, $18, $19, $20, $21,
+    $22, $23, $24, $25, $26, $27,
+    $28, $29, $30, $31, $32, $33, $34,
+    $35, $36, $37, $38, $39, $40,
+    $41, $42, $43, $44, $45, $46, $47,
+    $48, $49, $50, $51, $52)
 ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = excluded.last_n, chunks = excluded.chunks, size = excluded.size,
-    closed_at = excluded.closed_at, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why, faults = excluded.faults,
-    absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,
-    stored_closed = excluded.stored_closed, stored_index = excluded.stored_index, stored_leaf = excluded.stored_leaf
+    closed_at = excluded.closed_at, close_seq = excluded.close_seq, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why,
+    faults = excluded.faults, absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,
+    stored_closed = excluded.stored_closed, stored_absent = excluded.stored_absent, stored_index = excluded.stored_index,
+    stored_leaf = excluded.stored_leaf, standing = excluded.standing, header_first_at = excluded.header_first_at, header_at = excluded.header_at,
+    spoken = excluded.spoken, department = excluded.department, officers = excluded.officers, cause = excluded.cause,
+    header_time = excluded.header_time, place = excluded.place, activity = excluded.activity, case_number = excluded.case_number,
+    confirmed = excluded.confirmed, note = excluded.note, marks = excluded.marks, released = excluded.released
 `
 
 type PutRecordingParams struct {
-	Device       string
-	Rec          string
-	Name         string
-	MediaType    string
-	Mode         string
-	OpenedAt     int64
-	OpenSeq      int64
-	OpenDigest   string
-	FirstIndex   int64
-	LastSeq      int64
-	LastN        int64
-	Chunks       int64
-	Size         int64
-	ClosedAt     sql.NullInt64
-	CloseDigest  string
-	Hash         string
-	Why          string
-	Faults       int64
-	Absent       string
-	StoredChunks int64
-	StoredUntil  int64
-	StoredClosed int64
-	StoredIndex  sql.NullInt64
-	StoredLeaf   string
+	Device        string
+	Rec           string
+	Name          string
+	MediaType     string
+	Mode          string
+	OpenedAt      int64
+	OpenSeq       int64
+	OpenDigest    string
+	FirstIndex    int64
+	LastSeq       int64
+	LastN         int64
+	Chunks        int64
+	Size          int64
+	ClosedAt      sql.NullInt64
+	CloseSeq      sql.NullInt64
+	CloseDigest   string
+	Hash          string
+	Why           string
+	Faults        int64
+	Absent        string
+	StoredChunks  int64
+	StoredUntil   int64
+	StoredClosed  int64
+	StoredAbsent  int64
+	StoredIndex   sql.NullInt64
+	StoredLeaf    string
+	Serial        string
+	Volume        string
+	Path          string
+	SourceSize    int64
+	Modified      int64
+	Original      string
+	Standing      int64
+	Shown         int64
+	Kind          string
+	Footage       int64
+	Sequence      string
+	SequenceIndex int64
+	HeaderFirstAt sql.NullInt64
+	HeaderAt      sql.NullInt64
+	Spoken        int64
+	Department    string
+	Officers      string
+	Cause         string
+	HeaderTime    string
+	Place         string
+	Activity      string
+	CaseNumber    string
+	Confirmed     string
+	Note          string
+	Marks         int64
+	Released      int64
 }
 
 func (q *Queries) PutRecording(ctx context.Context, arg PutRecordingParams) error {
@@ -874,6 +1359,7 @@ func (q *Queries) PutRecording(ctx context.Context, arg PutRecordingParams) erro
 		arg.Chunks,
 		arg.Size,
 		arg.ClosedAt,
+		arg.CloseSeq,
 		arg.CloseDigest,
 		arg.Hash,
 		arg.Why,
@@ -882,14 +1368,41 @@ func (q *Queries) PutRecording(ctx context.Context, arg PutRecordingParams) erro
 		arg.StoredChunks,
 		arg.StoredUntil,
 		arg.StoredClosed,
+		arg.StoredAbsent,
 		arg.StoredIndex,
 		arg.StoredLeaf,
+		arg.Serial,
+		arg.Volume,
+		arg.Path,
+		arg.SourceSize,
+		arg.Modified,
+		arg.Original,
+		arg.Standing,
+		arg.Shown,
+		arg.Kind,
+		arg.Footage,
+		arg.Sequence,
+		arg.SequenceIndex,
+		arg.HeaderFirstAt,
+		arg.HeaderAt,
+		arg.Spoken,
+		arg.Department,
+		arg.Officers,
+		arg.Cause,
+		arg.HeaderTime,
+		arg.Place,
+		arg.Activity,
+		arg.CaseNumber,
+		arg.Confirmed,
+		arg.Note,
+		arg.Marks,
+		arg.Released,
 	)
 	return err
 }
 
 const recordingByID = `-- name: RecordingByID :one
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_index, stored_leaf FROM recordings WHERE device = $1 AND rec = $2
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings WHERE device = $1 AND rec = $2
 `
 
 type RecordingByIDParams struct {
@@ -915,6 +1428,7 @@ func (q *Queries) RecordingByID(ctx context.Context, arg RecordingByIDParams) (R
 		&i.Chunks,
 		&i.Size,
 		&i.ClosedAt,
+		&i.CloseSeq,
 		&i.CloseDigest,
 		&i.Hash,
 		&i.Why,
@@ -923,14 +1437,41 @@ func (q *Queries) RecordingByID(ctx context.Context, arg RecordingByIDParams) (R
 		&i.StoredChunks,
 		&i.StoredUntil,
 		&i.StoredClosed,
+		&i.StoredAbsent,
 		&i.StoredIndex,
 		&i.StoredLeaf,
+		&i.Serial,
+		&i.Volume,
+		&i.Path,
+		&i.SourceSize,
+		&i.Modified,
+		&i.Original,
+		&i.Standing,
+		&i.Shown,
+		&i.Kind,
+		&i.Footage,
+		&i.Sequence,
+		&i.SequenceIndex,
+		&i.HeaderFirstAt,
+		&i.HeaderAt,
+		&i.Spoken,
+		&i.Department,
+		&i.Officers,
+		&i.Cause,
+		&i.HeaderTime,
+		&i.Place,
+		&i.Activity,
+		&i.CaseNumber,
+		&i.Confirmed,
+		&i.Note,
+		&i.Marks,
+		&i.Released,
 	)
 	return i, err
 }
 
 const recordingsAfter = `-- name: RecordingsAfter :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_index, recordings.stored_leaf, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.opened_at < $1
     OR (recordings.opened_at = $1 AND recordings.rec > $2)
 ORDER BY recordings.opened_at DESC, recordings.rec
@@ -972,6 +1513,7 @@ func (q *Queries) RecordingsAfter(ctx context.Context, arg RecordingsAfterParams
 			&i.Recording.Chunks,
 			&i.Recording.Size,
 			&i.Recording.ClosedAt,
+			&i.Recording.CloseSeq,
 			&i.Recording.CloseDigest,
 			&i.Recording.Hash,
 			&i.Recording.Why,
@@ -980,8 +1522,35 @@ func (q *Queries) RecordingsAfter(ctx context.Context, arg RecordingsAfterParams
 			&i.Recording.StoredChunks,
 			&i.Recording.StoredUntil,
 			&i.Recording.StoredClosed,
+			&i.Recording.StoredAbsent,
 			&i.Recording.StoredIndex,
 			&i.Recording.StoredLeaf,
+			&i.Recording.Serial,
+			&i.Recording.Volume,
+			&i.Recording.Path,
+			&i.Recording.SourceSize,
+			&i.Recording.Modified,
+			&i.Recording.Original,
+			&i.Recording.Standing,
+			&i.Recording.Shown,
+			&i.Recording.Kind,
+			&i.Recording.Footage,
+			&i.Recording.Sequence,
+			&i.Recording.SequenceIndex,
+			&i.Recording.HeaderFirstAt,
+			&i.Recording.HeaderAt,
+			&i.Recording.Spoken,
+			&i.Recording.Department,
+			&i.Recording.Officers,
+			&i.Recording.Cause,
+			&i.Recording.HeaderTime,
+			&i.Recording.Place,
+			&i.Recording.Activity,
+			&i.Recording.CaseNumber,
+			&i.Recording.Confirmed,
+			&i.Recording.Note,
+			&i.Recording.Marks,
+			&i.Recording.Released,
 			&i.Class,
 		); err != nil {
 			return nil, err
@@ -998,7 +1567,7 @@ func (q *Queries) RecordingsAfter(ctx context.Context, arg RecordingsAfterParams
 }
 
 const recordingsWithID = `-- name: RecordingsWithID :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_index, stored_leaf FROM recordings WHERE rec = $1 ORDER BY device
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings WHERE rec = $1 ORDER BY device
 `
 
 func (q *Queries) RecordingsWithID(ctx context.Context, rec string) ([]Recording, error) {
@@ -1025,6 +1594,7 @@ func (q *Queries) RecordingsWithID(ctx context.Context, rec string) ([]Recording
 			&i.Chunks,
 			&i.Size,
 			&i.ClosedAt,
+			&i.CloseSeq,
 			&i.CloseDigest,
 			&i.Hash,
 			&i.Why,
@@ -1033,8 +1603,35 @@ func (q *Queries) RecordingsWithID(ctx context.Context, rec string) ([]Recording
 			&i.StoredChunks,
 			&i.StoredUntil,
 			&i.StoredClosed,
+			&i.StoredAbsent,
 			&i.StoredIndex,
 			&i.StoredLeaf,
+			&i.Serial,
+			&i.Volume,
+			&i.Path,
+			&i.SourceSize,
+			&i.Modified,
+			&i.Original,
+			&i.Standing,
+			&i.Shown,
+			&i.Kind,
+			&i.Footage,
+			&i.Sequence,
+			&i.SequenceIndex,
+			&i.HeaderFirstAt,
+			&i.HeaderAt,
+			&i.Spoken,
+			&i.Department,
+			&i.Officers,
+			&i.Cause,
+			&i.HeaderTime,
+			&i.Place,
+			&i.Activity,
+			&i.CaseNumber,
+			&i.Confirmed,
+			&i.Note,
+			&i.Marks,
+			&i.Released,
 		); err != nil {
 			return nil, err
 		}
@@ -1102,6 +1699,52 @@ func (q *Queries) RevokeDevice(ctx context.Context, arg RevokeDeviceParams) erro
 	return err
 }
 
+const saidOf = `-- name: SaidOf :many
+SELECT device, rec, seq, at, kind, body FROM said WHERE device = $1 AND rec = $2 AND kind = $3 ORDER BY seq LIMIT $4
+`
+
+type SaidOfParams struct {
+	Device string
+	Rec    string
+	Kind   string
+	Page   int32
+}
+
+func (q *Queries) SaidOf(ctx context.Context, arg SaidOfParams) ([]Said, error) {
+	rows, err := q.db.QueryContext(ctx, saidOf,
+		arg.Device,
+		arg.Rec,
+		arg.Kind,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Said{}
+	for rows.Next() {
+		var i Said
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.Seq,
+			&i.At,
+			&i.Kind,
+			&i.Body,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setChain = `-- name: SetChain :exec
 UPDATE devices SET chain = $1, next_seq = $2, head = $3, seen_index = $4
 WHERE device = $5
@@ -1139,6 +1782,118 @@ type SetMetaParams struct {
 func (q *Queries) SetMeta(ctx context.Context, arg SetMetaParams) error {
 	_, err := q.db.ExecContext(ctx, setMeta, arg.Name, arg.Value)
 	return err
+}
+
+const setShown = `-- name: SetShown :exec
+UPDATE recordings SET shown = CASE WHEN EXISTS (
+    SELECT 1 FROM recordings AS better WHERE better.original = recordings.original
+        AND (better.standing > recordings.standing
+            OR better.standing = recordings.standing AND better.first_index < recordings.first_index
+            OR better.standing = recordings.standing AND better.first_index = recordings.first_index AND better.rec < recordings.rec)
+        AND NOT (better.standing >= 2 AND recordings.standing >= 2 AND better.hash <> recordings.hash)
+) THEN 0 ELSE 1 END
+WHERE recordings.original = $1
+`
+
+func (q *Queries) SetShown(ctx context.Context, original string) error {
+	_, err := q.db.ExecContext(ctx, setShown, original)
+	return err
+}
+
+const shownAfter = `-- name: ShownAfter :many
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.shown = 1 AND (recordings.opened_at < $1
+    OR (recordings.opened_at = $1 AND recordings.rec > $2))
+ORDER BY recordings.opened_at DESC, recordings.rec
+LIMIT $3
+`
+
+type ShownAfterParams struct {
+	OpenedAt int64
+	Rec      string
+	Page     int32
+}
+
+type ShownAfterRow struct {
+	Recording Recording
+	Class     string
+}
+
+func (q *Queries) ShownAfter(ctx context.Context, arg ShownAfterParams) ([]ShownAfterRow, error) {
+	rows, err := q.db.QueryContext(ctx, shownAfter, arg.OpenedAt, arg.Rec, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ShownAfterRow{}
+	for rows.Next() {
+		var i ShownAfterRow
+		if err := rows.Scan(
+			&i.Recording.Device,
+			&i.Recording.Rec,
+			&i.Recording.Name,
+			&i.Recording.MediaType,
+			&i.Recording.Mode,
+			&i.Recording.OpenedAt,
+			&i.Recording.OpenSeq,
+			&i.Recording.OpenDigest,
+			&i.Recording.FirstIndex,
+			&i.Recording.LastSeq,
+			&i.Recording.LastN,
+			&i.Recording.Chunks,
+			&i.Recording.Size,
+			&i.Recording.ClosedAt,
+			&i.Recording.CloseSeq,
+			&i.Recording.CloseDigest,
+			&i.Recording.Hash,
+			&i.Recording.Why,
+			&i.Recording.Faults,
+			&i.Recording.Absent,
+			&i.Recording.StoredChunks,
+			&i.Recording.StoredUntil,
+			&i.Recording.StoredClosed,
+			&i.Recording.StoredAbsent,
+			&i.Recording.StoredIndex,
+			&i.Recording.StoredLeaf,
+			&i.Recording.Serial,
+			&i.Recording.Volume,
+			&i.Recording.Path,
+			&i.Recording.SourceSize,
+			&i.Recording.Modified,
+			&i.Recording.Original,
+			&i.Recording.Standing,
+			&i.Recording.Shown,
+			&i.Recording.Kind,
+			&i.Recording.Footage,
+			&i.Recording.Sequence,
+			&i.Recording.SequenceIndex,
+			&i.Recording.HeaderFirstAt,
+			&i.Recording.HeaderAt,
+			&i.Recording.Spoken,
+			&i.Recording.Department,
+			&i.Recording.Officers,
+			&i.Recording.Cause,
+			&i.Recording.HeaderTime,
+			&i.Recording.Place,
+			&i.Recording.Activity,
+			&i.Recording.CaseNumber,
+			&i.Recording.Confirmed,
+			&i.Recording.Note,
+			&i.Recording.Marks,
+			&i.Recording.Released,
+			&i.Class,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const softwareChanges = `-- name: SoftwareChanges :many
@@ -1199,6 +1954,49 @@ func (q *Queries) ToldChange(ctx context.Context, arg ToldChangeParams) error {
 	return err
 }
 
+const unrecordedAfter = `-- name: UnrecordedAfter :many
+SELECT device, rec, at, activity, said_by, reason, log_index FROM unrecorded
+WHERE at < $1 OR (at = $1 AND rec > $2)
+ORDER BY at DESC, rec LIMIT $3
+`
+
+type UnrecordedAfterParams struct {
+	At   int64
+	Rec  string
+	Page int32
+}
+
+func (q *Queries) UnrecordedAfter(ctx context.Context, arg UnrecordedAfterParams) ([]Unrecorded, error) {
+	rows, err := q.db.QueryContext(ctx, unrecordedAfter, arg.At, arg.Rec, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Unrecorded{}
+	for rows.Next() {
+		var i Unrecorded
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.At,
+			&i.Activity,
+			&i.SaidBy,
+			&i.Reason,
+			&i.LogIndex,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const untoldChanges = `-- name: UntoldChanges :many
 SELECT device, seq, at, software, pcrs, changed, own_last, log_index, told FROM boots WHERE changed IS NOT NULL AND told IS NULL ORDER BY device, seq
 `
@@ -1222,6 +2020,179 @@ func (q *Queries) UntoldChanges(ctx context.Context) ([]Boot, error) {
 			&i.OwnLast,
 			&i.LogIndex,
 			&i.Told,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const wholeOriginals = `-- name: WholeOriginals :many
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.original = $1 AND recordings.standing = 3 AND recordings.size = recordings.source_size
+    AND devices.revoked_index IS NULL
+ORDER BY recordings.first_index, recordings.device, recordings.rec
+LIMIT 1
+`
+
+func (q *Queries) WholeOriginals(ctx context.Context, original string) ([]Recording, error) {
+	rows, err := q.db.QueryContext(ctx, wholeOriginals, original)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Recording{}
+	for rows.Next() {
+		var i Recording
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.Name,
+			&i.MediaType,
+			&i.Mode,
+			&i.OpenedAt,
+			&i.OpenSeq,
+			&i.OpenDigest,
+			&i.FirstIndex,
+			&i.LastSeq,
+			&i.LastN,
+			&i.Chunks,
+			&i.Size,
+			&i.ClosedAt,
+			&i.CloseSeq,
+			&i.CloseDigest,
+			&i.Hash,
+			&i.Why,
+			&i.Faults,
+			&i.Absent,
+			&i.StoredChunks,
+			&i.StoredUntil,
+			&i.StoredClosed,
+			&i.StoredAbsent,
+			&i.StoredIndex,
+			&i.StoredLeaf,
+			&i.Serial,
+			&i.Volume,
+			&i.Path,
+			&i.SourceSize,
+			&i.Modified,
+			&i.Original,
+			&i.Standing,
+			&i.Shown,
+			&i.Kind,
+			&i.Footage,
+			&i.Sequence,
+			&i.SequenceIndex,
+			&i.HeaderFirstAt,
+			&i.HeaderAt,
+			&i.Spoken,
+			&i.Department,
+			&i.Officers,
+			&i.Cause,
+			&i.HeaderTime,
+			&i.Place,
+			&i.Activity,
+			&i.CaseNumber,
+			&i.Confirmed,
+			&i.Note,
+			&i.Marks,
+			&i.Released,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const withoutHeader = `-- name: WithoutHeader :many
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.shown = 1 AND recordings.footage = 1 AND recordings.header_first_at IS NULL
+ORDER BY recordings.opened_at, recordings.rec
+LIMIT $1
+`
+
+type WithoutHeaderRow struct {
+	Recording Recording
+	Class     string
+}
+
+func (q *Queries) WithoutHeader(ctx context.Context, page int32) ([]WithoutHeaderRow, error) {
+	rows, err := q.db.QueryContext(ctx, withoutHeader, page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []WithoutHeaderRow{}
+	for rows.Next() {
+		var i WithoutHeaderRow
+		if err := rows.Scan(
+			&i.Recording.Device,
+			&i.Recording.Rec,
+			&i.Recording.Name,
+			&i.Recording.MediaType,
+			&i.Recording.Mode,
+			&i.Recording.OpenedAt,
+			&i.Recording.OpenSeq,
+			&i.Recording.OpenDigest,
+			&i.Recording.FirstIndex,
+			&i.Recording.LastSeq,
+			&i.Recording.LastN,
+			&i.Recording.Chunks,
+			&i.Recording.Size,
+			&i.Recording.ClosedAt,
+			&i.Recording.CloseSeq,
+			&i.Recording.CloseDigest,
+			&i.Recording.Hash,
+			&i.Recording.Why,
+			&i.Recording.Faults,
+			&i.Recording.Absent,
+			&i.Recording.StoredChunks,
+			&i.Recording.StoredUntil,
+			&i.Recording.StoredClosed,
+			&i.Recording.StoredAbsent,
+			&i.Recording.StoredIndex,
+			&i.Recording.StoredLeaf,
+			&i.Recording.Serial,
+			&i.Recording.Volume,
+			&i.Recording.Path,
+			&i.Recording.SourceSize,
+			&i.Recording.Modified,
+			&i.Recording.Original,
+			&i.Recording.Standing,
+			&i.Recording.Shown,
+			&i.Recording.Kind,
+			&i.Recording.Footage,
+			&i.Recording.Sequence,
+			&i.Recording.SequenceIndex,
+			&i.Recording.HeaderFirstAt,
+			&i.Recording.HeaderAt,
+			&i.Recording.Spoken,
+			&i.Recording.Department,
+			&i.Recording.Officers,
+			&i.Recording.Cause,
+			&i.Recording.HeaderTime,
+			&i.Recording.Place,
+			&i.Recording.Activity,
+			&i.Recording.CaseNumber,
+			&i.Recording.Confirmed,
+			&i.Recording.Note,
+			&i.Recording.Marks,
+			&i.Recording.Released,
+			&i.Class,
 		); err != nil {
 			return nil, err
 		}
