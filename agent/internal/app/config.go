@@ -30,7 +30,15 @@ type settings struct {
 	Lock         []evidence.Lock `help:"Locks of the server's vault that free the local copy." default:"compliance,folder"`
 	Watch        []string        `help:"Folders that run watches." placeholder:"DIR"`
 	Poll         time.Duration   `help:"How often run looks into them." default:"5s"`
-	LogLevel     slog.Level      `help:"debug, info, warn or error." default:"info"`
+
+	Station        string        `help:"Name of this dock, for people. Default: the machine's name."`
+	Bridges        []string      `help:"Sockets of the bridges whose recorders run takes in." placeholder:"SOCKET"`
+	Slots          []string      `help:"Slots of this dock, in the order of their tiles." placeholder:"SLOT"`
+	SequenceGap    time.Duration `help:"Files of one recorder that follow each other within this time are one sequence." default:"2m"`
+	HeaderDeadline time.Duration `help:"Time from taking in to the case header; after it, it is late." default:"24h"`
+	ExportDeadline time.Duration `help:"Time from filming to taking in; after it, the dock says so. 0: none." default:"72h"`
+
+	LogLevel slog.Level `help:"debug, info, warn or error." default:"info"`
 }
 
 func (s *settings) check() error {
@@ -45,6 +53,8 @@ func (s *settings) check() error {
 		return usagef("uploads: %d is not between 1 and 64", s.Uploads)
 	case s.Settle < 0 || s.Poll <= 0 || s.Gather < 0:
 		return usagef("settle, poll and gather are times such as 3s")
+	case s.SequenceGap < 0 || s.HeaderDeadline <= 0 || s.ExportDeadline < 0:
+		return usagef("sequence-gap, header-deadline and export-deadline are times such as 24h")
 	case s.ChainPCR < 8 || s.ChainPCR > 15:
 		return usagef("chain-pcr: %d is not between 8 and 15", s.ChainPCR)
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"camseal/agent/internal/dock"
 	"camseal/agent/internal/seal"
 	"camseal/agent/internal/source"
 	"camseal/agent/internal/spool"
@@ -31,7 +32,9 @@ type node struct {
 	spool  *spool.Spool
 	tpm    chip
 	uplink *uplink.Uplink
+	client *uplink.Client
 	taker  *source.Taker
+	dock   *dock.Dock      // nil: this agent follows no bridge
 	ctx    context.Context // of the whole run: work that others asked for ends with it
 
 	openMu sync.Mutex
@@ -122,6 +125,9 @@ func (n *node) start(ctx context.Context, path string) error {
 	}
 	n.taker = &source.Taker{Spool: sp, ChunkSize: int64(n.set.ChunkSize), Settle: n.set.Settle, Readers: n.set.Readers, Now: now, Log: n.log,
 		Anchor: n.uplink.Anchor, Counted: n.counted}
+	if err := n.newDock(); err != nil {
+		return err
+	}
 	if err := n.serve(); err != nil {
 		return err
 	}
@@ -154,15 +160,14 @@ func (n *node) newUplink() (*uplink.Uplink, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := newClient(n.set, cert)
-	if err != nil {
+	if n.client, err = newClient(n.set, cert); err != nil {
 		return nil, err
 	}
 	log, err := homeLog(n.spool)
 	if err != nil {
 		return nil, err
 	}
-	return uplink.New(uplink.Config{Spool: n.spool, Client: client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Now: now, Logger: n.log,
+	return uplink.New(uplink.Config{Spool: n.spool, Client: n.client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Now: now, Logger: n.log,
 		Renewed: n.renewed, GoOn: n.goOn, Again: n.queueAgain}), nil
 }
 

@@ -25,8 +25,15 @@ func (runCmd) Run(ctx context.Context, set *settings, con *console) error {
 	}
 	log.InfoContext(ctx, "the agent runs", slog.String("version", software()), slog.String("device", n.tpm.Key().Name().String()),
 		slog.String("class", string(n.tpm.Key().Class())), slog.Any("watch", set.Watch))
+	docking, stop := context.WithCancel(ctx)
+	var docks sync.WaitGroup
+	if n.dock != nil {
+		docks.Go(func() { n.dock.Run(docking) })
+	}
 	w := &watch{log: log, settle: set.Settle, seen: map[string]*sight{}}
 	err = w.run(ctx, n)
+	stop()
+	docks.Wait()
 	if ctx.Err() != nil {
 		err = nil
 		log.Info("the agent ends; everything is kept, and goes on at the next start")

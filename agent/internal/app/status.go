@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"camseal/agent/internal/dock"
 	"camseal/agent/internal/spool"
 	"camseal/agent/internal/uplink"
 	"camseal/pkg/evidence"
@@ -32,6 +33,7 @@ type agentStatus struct {
 	Seal     sealStatus     `json:"seal"`
 	Uplink   uplink.Status  `json:"uplink"`
 	Alarms   []uplink.Alarm `json:"alarms"`
+	Dock     *dock.Snapshot `json:"dock,omitempty"` // of a docking station
 }
 
 type sealStatus struct {
@@ -77,6 +79,10 @@ func (n *node) status(ctx context.Context) agentStatus {
 		st.HomeLog = e.HomeLog
 	}
 	st.Recovery = n.set.wrapped()
+	if n.dock != nil {
+		snap := n.dock.Snapshot(ctx)
+		st.Dock = &snap
+	}
 	return st
 }
 

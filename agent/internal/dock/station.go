@@ -113,14 +113,23 @@ type Group struct {
 	ID       evidence.RecordingID `json:"id"`
 	Slot     string               `json:"slot"` // where it was taken in last
 	Recorder string               `json:"recorder"`
-	Items    []Item               `json:"items"` // in order
-	Due      time.Time            `json:"due"`   // when the header must be there
-	Late     bool                 `json:"late"`  // it was not there by then, or still is not
-	Heard    *Heard               `json:"heard"` // nil: not listened to (yet)
-	Header   *evidence.Header     `json:"header"`
-	Flags    []string             `json:"flags"` // what is wrong with the confirmed header, such as an invalid certificate; in words of keys: certificate-invalid, certificate-unknown, no-voice, late
+	Items    []Item               `json:"items"`   // in order
+	Due      time.Time            `json:"due"`     // when the header must be there
+	Late     bool                 `json:"late"`    // it was not there by then, or still is not
+	Heard    *Heard               `json:"heard"`   // nil: not listened to (yet)
+	Header   *evidence.Header     `json:"header"`  // the newest one confirmed; nil: it waits for one
+	Earlier  *evidence.Header     `json:"earlier"` // one that was confirmed before a recording joined that has none
+	Flags    []string             `json:"flags"`   // what a custodian will want to know of it
 	Note     *evidence.Note       `json:"note"`
 }
+
+// The flags of a group.
+const (
+	FlagLate    = "late"                // the header was not there by its deadline
+	FlagNoVoice = "no-voice"            // typed only: 无语音说明
+	FlagInvalid = "certificate-invalid" // a certificate is over
+	FlagUnknown = "certificate-unknown" // a certificate is not in the register
+)
 
 // Officer is who signed in at the dock.
 type Officer struct {

@@ -233,7 +233,7 @@ func (a *again) begin(ctx context.Context, i uint64) error {
 	if _, err := rand.Read(a.rec[:]); err != nil {
 		return err
 	}
-	entry := spool.Entry{Rec: a.rec, Again: &spool.Again{Rec: a.old.ID, At: i}, Body: &evidence.Open{ChunkSize: a.old.ChunkSize, Intake: intake,
+	entry := spool.Entry{Rec: a.rec, Again: &spool.Again{Rec: a.old.ID, At: i}, Docked: a.old.Docked, Body: &evidence.Open{ChunkSize: a.old.ChunkSize, Intake: intake,
 		Mode: evidence.ModeImport, Source: a.old.Source, MediaType: a.old.MediaType}}
 	if a.whole(i, a.old.Next) {
 		entry.Origin = &a.old.Origin // so that the file is recognised

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -24,8 +25,18 @@ func origin(path string, info fs.FileInfo) spool.Origin {
 	return o
 }
 
+// origin is what the file was found to be. File systems of recorders number their files anew at each mount, so that on a docked volume only
+// path, size and time of change say that it is the same.
+func (r *run) origin(path string, info fs.FileInfo) spool.Origin {
+	o := origin(path, info)
+	if r.Volume != nil {
+		o.Docked, o.Ctime, o.Inode, o.Device = true, 0, 0, 0
+	}
+	return o
+}
+
 // openFile opens a regular file for reading without following a link at its end, waiting for a pipe, or touching its access time.
-func openFile(path string) (*os.File, spool.Origin, error) {
+func (r *run) openFile(path string) (*os.File, spool.Origin, error) {
 	const flags = syscall.O_RDONLY | syscall.O_NOFOLLOW | syscall.O_NONBLOCK | syscall.O_CLOEXEC
 	f, err := os.OpenFile(path, flags|syscall.O_NOATIME, 0)
 	if errors.Is(err, syscall.EPERM) { // only the owner may ask for that
@@ -41,7 +52,7 @@ func openFile(path string) (*os.File, spool.Origin, error) {
 	if err != nil {
 		return nil, spool.Origin{}, errors.Join(err, f.Close())
 	}
-	return f, origin(path, info), nil
+	return f, r.origin(path, info), nil
 }
 
 // settle waits until the file has not changed for the settling time, and returns what it is then. Only files that
@@ -75,24 +86,24 @@ func (r *run) settle(ctx context.Context, it item, f *os.File, now spool.Origin)
 		if err != nil {
 			return now, err
 		}
-		now = origin(it.path, info)
+		now = r.origin(it.Path, info)
 	}
 }
 
 // changedSince compares an open file with what it was when reading began. It returns the reason for a fault, or "".
-func changedSince(f *os.File, was spool.Origin) (why, detail string) {
+func (r *run) changedSince(f *os.File, was spool.Origin) (why, detail string) {
 	info, err := f.Stat()
 	if err != nil {
 		return evidence.WhyReadError, "its state can't be read any more: " + err.Error()
 	}
-	now := origin(string(was.Path), info)
+	now := r.origin(string(was.Path), info)
 	there, err := os.Lstat(string(was.Path))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return evidence.WhyVanished, "it was deleted or moved, or its medium went away, while it was read"
 	case err != nil:
 		return evidence.WhyReadError, "its folder can't be read any more: " + err.Error()
-	case origin("", there).Inode != now.Inode:
+	case r.origin("", there).Inode != now.Inode:
 		return evidence.WhyChanged, "another file took its place while it was read"
 	case now.Size > was.Size:
 		return evidence.WhyChanged, "it grew while it was read"
@@ -106,8 +117,15 @@ func changedSince(f *os.File, was spool.Origin) (why, detail string) {
 
 // describe fills in where the file was found.
 func (r *run) describe(o spool.Origin) evidence.Source {
-	volume, onVolume := locate(string(o.Path), o.Device)
-	src := evidence.Source{Serial: r.Serial, Size: o.Size, Volume: volume}
+	var src evidence.Source
+	var onVolume string
+	if v := r.Volume; v != nil {
+		src = evidence.Source{Volume: v.ID, Firmware: v.Firmware, Officer: v.Officer}
+		onVolume = strings.TrimPrefix(string(o.Path), strings.TrimSuffix(v.Root, "/"))
+	} else {
+		src.Volume, onVolume = locate(string(o.Path), o.Device)
+	}
+	src.Serial, src.Size = r.Serial, o.Size
 	if o.Mtime > 0 {
 		src.Modified = uint64(o.Mtime / int64(time.Millisecond))
 	}

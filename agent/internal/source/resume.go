@@ -12,17 +12,16 @@ import (
 )
 
 // Resume goes on with recordings that an earlier run left open: it reads the rest of a file that is unchanged, and closes the recording as
-// faulty if it was changed or is gone. One that stays behind because the chain goes on elsewhere is passed over: see Again.
+// faulty if it was changed or is gone. One that stays behind because the chain goes on elsewhere is passed over: see Again. One of a
+// docked volume stays open: it is gone on with when its recorder is back.
 func (t *Taker) Resume(ctx context.Context, open []evidence.RecordingID, o Options) error {
-	t.runs.Lock()
-	defer t.runs.Unlock()
 	r := &run{Taker: t, Options: o}
 	for _, id := range open {
 		rec, err := t.Spool.Recording(id)
 		if err != nil {
 			return err
 		}
-		if rec.Closed {
+		if rec.Closed || rec.Origin.Docked {
 			continue
 		}
 		if err := r.resume(ctx, rec); err != nil && !errors.Is(err, spool.ErrForked) {
@@ -33,7 +32,15 @@ func (t *Taker) Resume(ctx context.Context, open []evidence.RecordingID, o Optio
 }
 
 func (r *run) resume(ctx context.Context, rec spool.Recording) error {
-	f, now, err := openFile(string(rec.Origin.Path))
+	release, err := r.claim(ctx, spool.Identity(rec.Source))
+	if err != nil {
+		return err
+	}
+	defer release()
+	if rec, err = r.Spool.Recording(rec.ID); err != nil || rec.Closed {
+		return err
+	}
+	f, now, err := r.openFile(string(rec.Origin.Path))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return r.abandon(ctx, rec, evidence.WhyVanished, "it was gone before all of it was read")
@@ -48,7 +55,7 @@ func (r *run) resume(ctx context.Context, rec spool.Recording) error {
 	if err != nil {
 		return err
 	}
-	rd := &reading{run: r, f: f, was: rec.Origin, rec: rec.ID, begun: true, cut: cut}
+	rd := &reading{run: r, f: r.medium(ctx, f, now), was: rec.Origin, rec: rec.ID, begun: true, cut: cut}
 	return rd.all(ctx)
 }
 

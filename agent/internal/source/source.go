@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"camseal/agent/internal/spool"
@@ -57,7 +59,6 @@ type Taker struct {
 	busyMu sync.Mutex
 	busy   map[[32]byte]chan struct{} // identities being taken in
 
-	runs sync.Mutex // one run at a time
 	full fullness
 }
 
@@ -87,6 +88,28 @@ type Options struct {
 	Retry  bool                    // take a file in again that was closed as faulty and has not changed since
 	Report func(Event)             // called from several goroutines, one at a time
 	Skip   func(spool.Origin) bool // nil, or says that a file is not even looked at
+
+	Volume *Volume                                                 // nil: the files lie on this machine
+	Find   func(ctx context.Context, emit func(Found) error) error // finds the files, in the order in which they are to be read; nil: the paths are walked
+	Gate   *Gate                                                   // whose turn it is to read; nil: everybody's
+	Prior  func(Found) int                                         // with Gate: higher goes first; asked again at each chunk
+}
+
+// Volume is a docked recorder's volume. What it holds is recognised by serial, volume, path, size and time, wherever and whenever it is mounted.
+type Volume struct {
+	Root        string           // absolute path of where it is mounted
+	ID          string           // file-system UUID
+	Firmware    string           // of the recorder
+	Officer     string           // officer's number that the recorder is set to
+	ClockOffset *evidence.Signed // the recorder's clock minus ours, milliseconds; nil: not known
+	Gone        <-chan struct{}  // closed when the recorder is pulled out: what is being read stays open, and is gone on with when it is back
+}
+
+// Found is a file to be taken in.
+type Found struct {
+	Path      string        // absolute
+	Docked    *spool.Docked // what the dock knows of it; nil: nothing
+	Elsewhere string        // not empty: it is stored already, and where, in words; it is not read
 }
 
 // Run is one import run.
@@ -97,14 +120,13 @@ type run struct {
 	intake uint64     // seq of this run's intake; 0: not made yet
 	branch int        // the spool's, when it was made
 	seen   map[[16]byte]struct{}
+	odd    atomic.Bool // a file of the volume could not be read, and the recorder was not gone
 }
 
 // Take takes in the files, and all files in the folders, and returns when each has had its last event. Errors are about the run
 // as a whole (the context, the spool); what is wrong with a file is in its events. What was begun stays in the spool, and is gone
 // on with at the next Take or Resume.
 func (t *Taker) Take(ctx context.Context, paths []string, o Options) error {
-	t.runs.Lock()
-	defer t.runs.Unlock()
 	if o.Slot == "" {
 		o.Slot = "import"
 	}
@@ -125,12 +147,36 @@ func (t *Taker) Take(ctx context.Context, paths []string, o Options) error {
 			}
 		})
 	}
+	if o.Find != nil {
+		if err := o.Find(ctx, func(f Found) error { return r.found(ctx, f, found) }); err != nil {
+			stop(err)
+		}
+	}
 	for _, p := range paths {
 		r.walk(ctx, p, found)
 	}
 	close(found)
 	readers.Wait()
 	return context.Cause(ctx)
+}
+
+// found passes on what the caller found.
+func (r *run) found(ctx context.Context, f Found, to chan<- item) error {
+	info, err := os.Lstat(f.Path)
+	switch {
+	case err != nil:
+		return r.failed(ctx, f.Path, err)
+	case !info.Mode().IsRegular():
+		r.report(Event{Kind: EventSkipped, Path: []byte(f.Path), Text: kindOf(info.Mode()) + " is not taken in"})
+		return nil
+	}
+	it := item{Found: f, stat: r.origin(f.Path, info), seen: r.Now()}
+	select {
+	case to <- it:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // claim waits until nobody else is at work on the same file of the same volume: it may be mounted a second time elsewhere, or be taken
@@ -189,7 +235,11 @@ func (r *run) intakeSeq(ctx context.Context) (uint64, error) {
 		r.Anchor(ctx)
 	}
 	branch := r.Spool.Branch()
-	seq, err := r.takeCount(ctx, evidence.Intake{Recorder: r.Serial, Slot: r.Slot})
+	body := evidence.Intake{Recorder: r.Serial, Slot: r.Slot}
+	if r.Volume != nil {
+		body.ClockOffset = r.Volume.ClockOffset
+	}
+	seq, err := r.takeCount(ctx, body)
 	if err != nil {
 		return 0, err
 	}

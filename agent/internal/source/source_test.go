@@ -37,7 +37,7 @@ func TestSameFileWhereverMounted(t *testing.T) {
 	}
 	t.Cleanup(func() { syscall.Unmount(b, syscall.MNT_DETACH) })
 	where := func(root string) (string, string) {
-		f, o, err := openFile(filepath.Join(root, "DCIM", "1.mp4"))
+		f, o, err := new(run).openFile(filepath.Join(root, "DCIM", "1.mp4"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestOnlyRegularFilesAreOpened(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range []string{fifo, link, dir, "/dev/null"} {
-		if f, _, err := openFile(p); err == nil {
+		if f, _, err := new(run).openFile(p); err == nil {
 			f.Close()
 			t.Errorf("%s was opened", p)
 		}

@@ -18,14 +18,13 @@ import (
 // take takes one file in. Errors end the run; what is wrong with the file is reported. When the chain goes on elsewhere meanwhile, the
 // file is begun anew.
 func (r *run) take(ctx context.Context, it item) error {
-	f, now, err := openFile(it.path)
+	f, now, err := r.openFile(it.Path)
 	if err != nil {
-		r.report(Event{Kind: EventFailed, Path: []byte(it.path), Text: plain(err)})
-		return nil
+		return r.failed(ctx, it.Path, err)
 	}
 	defer f.Close()
 	if now, err = r.settle(ctx, it, f, now); err != nil {
-		return r.failed(ctx, it.path, err)
+		return r.failed(ctx, it.Path, err)
 	}
 	src := r.describe(now)
 	release, err := r.claim(ctx, spool.Identity(src))
@@ -34,14 +33,14 @@ func (r *run) take(ctx context.Context, it item) error {
 	}
 	defer release()
 	for {
-		if err := r.read(ctx, f, src, now); !errors.Is(err, spool.ErrForked) {
+		if err := r.read(ctx, f, it.Found, src, now); !errors.Is(err, spool.ErrForked) {
 			return err
 		}
 	}
 }
 
 // read takes an open file in. Errors: those that end the run, and spool.ErrForked.
-func (r *run) read(ctx context.Context, f *os.File, src evidence.Source, now spool.Origin) error {
+func (r *run) read(ctx context.Context, f *os.File, found Found, src evidence.Source, now spool.Origin) error {
 	known, open, err := r.recognise(ctx, f, src, now)
 	if errors.Is(err, spool.ErrForked) {
 		return err
@@ -53,7 +52,11 @@ func (r *run) read(ctx context.Context, f *os.File, src evidence.Source, now spo
 		r.report(Event{Kind: EventKnown, Path: now.Path, Rec: known.ID, Bytes: now.Size, Size: now.Size, Text: knownText(*known)})
 		return nil
 	}
-	rd := &reading{run: r, f: f, was: now, cut: segment.New(r.ChunkSize)}
+	if found.Elsewhere != "" && open == nil {
+		r.report(Event{Kind: EventKnown, Path: now.Path, Bytes: now.Size, Size: now.Size, Text: found.Elsewhere})
+		return nil
+	}
+	rd := &reading{run: r, f: r.medium(ctx, f, now), found: found, was: now, cut: segment.New(r.ChunkSize)}
 	if open != nil {
 		if rd.cut, err = segment.Resume(int64(open.ChunkSize), open.Next, open.Offset, open.HashState); err != nil {
 			return err
@@ -72,6 +75,9 @@ func (r *run) read(ctx context.Context, f *os.File, src evidence.Source, now spo
 func (r *run) failed(ctx context.Context, path string, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if r.pulled(ctx, err) {
+		return ErrGone
 	}
 	r.report(Event{Kind: EventFailed, Path: []byte(path), Text: plain(err)})
 	return nil
@@ -92,6 +98,7 @@ func (r *run) recognise(ctx context.Context, f *os.File, src evidence.Source, no
 		return nil, nil, err
 	}
 	var hashed *evidence.Digest
+	sure := r.Volume == nil || src.Serial != ""
 	for i := range candidates {
 		c := &candidates[i]
 		same := c.Origin.Same(now)
@@ -105,6 +112,17 @@ func (r *run) recognise(ctx context.Context, f *os.File, src evidence.Source, no
 		case !c.Closed:
 			if err := r.abandon(ctx, *c, evidence.WhyChanged, "it was changed before all of it was read"); err != nil {
 				return nil, nil, err
+			}
+		case same && !sure && c.Sound(): // nothing tells this recorder from another one like it but the bytes
+			if hashed == nil {
+				d, err := hashFile(ctx, f)
+				if err != nil {
+					return nil, nil, err
+				}
+				hashed = &d
+			}
+			if *hashed == c.Hash {
+				return c, nil, nil
 			}
 		case same && (c.Sound() || !r.Retry):
 			return c, nil, nil
@@ -147,7 +165,8 @@ func hashFile(ctx context.Context, f *os.File) (evidence.Digest, error) {
 // reading is one file on its way into the spool.
 type reading struct {
 	*run
-	f     *os.File
+	f     *medium
+	found Found
 	was   spool.Origin    // when reading began
 	src   evidence.Source // of a new recording
 	rec   evidence.RecordingID
@@ -157,14 +176,15 @@ type reading struct {
 
 // all reads the file to its end.
 func (r *reading) all(ctx context.Context) error {
-	if _, err := r.f.Seek(int64(r.cut.Offset()), io.SeekStart); err != nil {
-		return r.end(ctx, nil, evidence.WhyReadError, err.Error())
-	}
+	r.f.back(r.cut.Offset())
 	for {
 		entries, err := r.chunk(ctx)
 		over := r.cut.Offset() >= r.was.Size
 		var failed *segment.ReadError
 		switch {
+		case errors.Is(err, ErrGone):
+			discard(entries)
+			return ErrGone
 		case errors.As(err, &failed):
 			return r.end(ctx, entries, evidence.WhyReadError, failed.Err.Error())
 		case err != nil && !errors.Is(err, io.EOF):
@@ -178,6 +198,14 @@ func (r *reading) all(ctx context.Context) error {
 		}
 		r.report(Event{Kind: EventReading, Path: r.was.Path, Rec: r.rec, Bytes: r.cut.Offset(), Size: r.was.Size})
 	}
+}
+
+func (r *run) medium(ctx context.Context, f *os.File, now spool.Origin) *medium {
+	m := &medium{ctx: ctx, f: f, end: int64(now.Size)}
+	if r.Volume != nil {
+		m.gone = r.Volume.Gone
+	}
+	return m
 }
 
 func discard(entries []spool.Entry) {
@@ -197,11 +225,7 @@ func (r *reading) chunk(ctx context.Context) ([]spool.Entry, error) {
 			return nil, nil
 		}
 		room := min(left, r.cut.ChunkSize())
-		tmp, err := r.Spool.Temp(r.rec, r.cut.Index(), room)
-		var c evidence.Chunk
-		if err == nil {
-			c, err = r.cut.Next(ctx, r.f, room, tmp)
-		}
+		tmp, c, err := r.next(ctx, room)
 		if errors.Is(err, spool.ErrFull) {
 			if err := r.again(ctx, tmp, room, err); err != nil {
 				return nil, err
@@ -223,6 +247,21 @@ func (r *reading) chunk(ctx context.Context) ([]spool.Entry, error) {
 	}
 }
 
+// next reads a chunk when it is this file's turn.
+func (r *reading) next(ctx context.Context, room int64) (tmp *spool.Temp, c evidence.Chunk, err error) {
+	if r.Gate != nil {
+		leave, err := r.Gate.Enter(ctx, func() int { return r.Prior(r.found) })
+		if err != nil {
+			return nil, c, err
+		}
+		defer leave()
+	}
+	if tmp, err = r.Spool.Temp(r.rec, r.cut.Index(), room); err == nil {
+		c, err = r.cut.Next(ctx, r.f, room, tmp)
+	}
+	return tmp, c, err
+}
+
 // again goes back to the beginning of a chunk for which there was no room, and waits for room.
 func (r *reading) again(ctx context.Context, tmp *spool.Temp, room int64, why error) error {
 	if tmp != nil {
@@ -230,9 +269,7 @@ func (r *reading) again(ctx context.Context, tmp *spool.Temp, room int64, why er
 		if err := r.cut.Rewind(); err != nil {
 			return err
 		}
-		if _, err := r.f.Seek(int64(r.cut.Offset()), io.SeekStart); err != nil {
-			return &segment.ReadError{Err: err}
-		}
+		r.f.back(r.cut.Offset())
 	}
 	r.report(Event{Kind: EventWaiting, Path: r.was.Path, Rec: r.rec, Bytes: r.cut.Offset(), Size: r.was.Size,
 		Text: "waiting for room in the spool; everything read so far is kept"})
@@ -268,16 +305,26 @@ func (r *reading) open(ctx context.Context) (spool.Entry, error) {
 	intake, err := r.intakeSeq(ctx)
 	open := &evidence.Open{ChunkSize: uint64(r.ChunkSize), Intake: intake, Mode: evidence.ModeImport, Source: r.src,
 		MediaType: mediaType(string(r.src.RawName()), r.cut.Head())}
-	return spool.Entry{Rec: r.rec, Body: open, Origin: &r.was}, err
+	if d := r.found.Docked; d != nil && d.Sequence != nil {
+		open.Sequence = &evidence.Sequence{ID: *d.Sequence, Index: d.Index}
+	}
+	return spool.Entry{Rec: r.rec, Body: open, Origin: &r.was, Docked: r.found.Docked}, err
 }
 
 // end closes the recording: after the last entries, with a fault if something was wrong.
 func (r *reading) end(ctx context.Context, entries []spool.Entry, why, detail string) error {
 	if why == "" {
-		why, detail = changedSince(r.f, r.was)
+		why, detail = r.changedSince(r.f.f, r.was)
+	}
+	if why != "" && r.pulled(ctx, nil) {
+		discard(entries)
+		return ErrGone
 	}
 	if why == "" && r.cut.Offset() != r.was.Size {
 		why, detail = evidence.WhyChanged, "it was cut while it was read"
+	}
+	for _, f := range r.f.faults() {
+		entries = append(entries, spool.Entry{Rec: r.rec, Body: f})
 	}
 	ev := Event{Kind: EventTaken, Path: r.was.Path, Rec: r.rec, Bytes: r.cut.Offset(), Size: r.was.Size}
 	if why != "" {
@@ -285,8 +332,9 @@ func (r *reading) end(ctx context.Context, entries []spool.Entry, why, detail st
 		fault := &evidence.Fault{Why: why, Detail: detail, Offset: at, Size: r.was.Size - min(r.was.Size, at)}
 		entries = append(entries, spool.Entry{Rec: r.rec, Body: fault})
 		ev.Kind, ev.Text = EventFaulty, fmt.Sprintf("%s; the %d bytes that were read are kept and sealed; import it again once it is whole", detail, at)
-	} else {
-		why = evidence.WhyComplete
+	} else if why = evidence.WhyComplete; r.f.sum > 0 {
+		why, detail = evidence.WhyReadError, fmt.Sprintf("%d bytes in %d places could not be read, the first at byte %d", r.f.sum, len(r.f.bad), r.f.bad[0].from)
+		ev.Kind, ev.Text = EventFaulty, detail+"; zeros stand in their place, and the rest is kept and sealed"
 	}
 	entries = append(entries, spool.Entry{Rec: r.rec, Body: &evidence.Close{Chunks: r.cut.Index(), Hash: r.cut.Sum(), Size: r.cut.Offset(), Why: why}})
 	if err := r.say(ctx, entries...); err != nil {

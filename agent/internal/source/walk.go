@@ -15,7 +15,7 @@ import (
 
 // item is a file found.
 type item struct {
-	path string
+	Found
 	stat spool.Origin
 	seen time.Time
 }
@@ -55,7 +55,7 @@ func (r *run) walk(ctx context.Context, path string, found chan<- item) {
 			r.report(Event{Kind: EventSkipped, Path: []byte(p), Text: kindOf(info.Mode()) + " is not taken in"})
 		case r.Skip != nil && r.Skip(origin(p, info)):
 		case r.first(p):
-			it := item{path: p, stat: origin(p, info), seen: r.Now()}
+			it := item{Found: Found{Path: p}, stat: origin(p, info), seen: r.Now()}
 			r.report(Event{Kind: EventFound, Path: []byte(p), Size: it.stat.Size})
 			select {
 			case found <- it:

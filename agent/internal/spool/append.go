@@ -19,6 +19,7 @@ type Entry struct {
 	File      *Temp   // with a chunk: its bytes
 	HashState []byte  // with a chunk: state of the whole file's SHA-256 after it
 	Again     *Again  // with an open: what it takes in again
+	Docked    *Docked // with an open: what the dock knows of it
 	anchor    *anchor // with an anchor
 }
 
@@ -160,15 +161,16 @@ func (s *Spool) recordingFor(t txn, m *meta, recs map[evidence.RecordingID]*Reco
 	r := &Recording{}
 	err := t.json(keyRecording(e.Rec), r)
 	open, opens := e.Body.(*evidence.Open)
+	_, unrecorded := e.Body.(*evidence.Unrecorded)
 	switch {
 	case err == nil && (r.Gone || m.left(r)), opens && m.Base != nil && open.Intake != 0 && open.Intake <= m.Base.Seq:
 		return nil, ErrForked
-	case opens && errors.Is(err, ErrNotFound):
+	case (opens || unrecorded) && errors.Is(err, ErrNotFound):
 		r = &Recording{ID: e.Rec}
 	case err != nil:
 		return nil, fmt.Errorf("recording %s: %w", e.Rec, err)
-	case opens:
-		return nil, fmt.Errorf("%w: recording %s is open already", errOrder, e.Rec)
+	case opens || unrecorded:
+		return nil, fmt.Errorf("%w: recording %s is there already", errOrder, e.Rec)
 	}
 	recs[e.Rec] = r
 	return r, nil
@@ -192,6 +194,9 @@ func track(t txn, m *meta, r *Recording, e Entry, said Said) error {
 		if err := t.Set(keyPending(said.Seq, r.ID), nil); err != nil {
 			return err
 		}
+		if err := r.dock(t, e.Docked); err != nil {
+			return err
+		}
 		id := Identity(b.Source)
 		return t.Set(key('k', id[:], r.ID[:]), nil)
 	case *evidence.Chunk:
@@ -213,6 +218,8 @@ func track(t txn, m *meta, r *Recording, e Entry, said Said) error {
 		if b.Why == evidence.WhyLost {
 			return r.lose(t, b.Chunks)
 		}
+	default:
+		return r.tell(t, b, said)
 	}
 	return nil
 }

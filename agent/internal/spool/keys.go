@@ -24,6 +24,9 @@ import (
 //	p <seq of open> <rec>             recordings not wholly stored
 //	t <rec> <log index>               stored receipt
 //	n <seq>                           seen receipt
+//	g <group> <seq of open> <rec>     which recordings one case header is about
+//	w <seq of open> <rec>             recordings that wait for a case header
+//	d <name>                          what the dock keeps
 var (
 	keyMeta   = []byte("meta")
 	keyIntent = []byte("intent")

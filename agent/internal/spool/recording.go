@@ -18,13 +18,14 @@ type Origin struct {
 	Mtime  int64  `json:"mtime"` // nanoseconds since 1970
 	Ctime  int64  `json:"ctime"`
 	Inode  uint64 `json:"inode"`
-	Device uint64 `json:"device"` // st_dev
+	Device uint64 `json:"device"`           // st_dev
+	Docked bool   `json:"docked,omitempty"` // it lies on a recorder's volume, where only path, size and mtime mean anything
 }
 
 // Same reports whether o describes a file that was not touched since other was noted: size, times and inode are equal. The
 // path and the device number are not compared; both change when a recorder is docked again.
 func (o Origin) Same(other Origin) bool {
-	return o.Size == other.Size && o.Mtime == other.Mtime && o.Ctime == other.Ctime && o.Inode == other.Inode
+	return o.Size == other.Size && o.Mtime == other.Mtime && o.Ctime == other.Ctime && o.Inode == other.Inode && o.Docked == other.Docked
 }
 
 // Recording is the state of one recording.
@@ -60,6 +61,15 @@ type Recording struct {
 	Gone   bool                 `json:"gone,omitempty"`    // all that was held of it is taken in again
 	From   evidence.RecordingID `json:"from"`              // it takes the bytes of this one in again,
 	FromAt uint64               `json:"from_at,omitempty"` // from this chunk on
+
+	// About a dock (docked.go).
+	Docked   *Docked              `json:"docked,omitempty"` // nil: it was not taken in at a dock
+	Group    evidence.RecordingID `json:"group"`            // one case header is about all of a group; zeros: it needs none
+	Header   uint64               `json:"header,omitempty"` // seq of its newest case header; 0: none
+	First    uint64               `json:"first,omitempty"`  // seq of its first case header
+	Note     uint64               `json:"note,omitempty"`   // seq of its newest text note; 0: none
+	Marks    uint64               `json:"marks,omitempty"`  // mark statements
+	Released bool                 `json:"released,omitempty"`
 }
 
 // Sound reports whether the whole source was taken in and nothing of it was lost.

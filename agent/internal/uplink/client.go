@@ -89,6 +89,52 @@ func (c *Client) AskStored(ctx context.Context, rec evidence.RecordingID) (trans
 	return s, err
 }
 
+// Register asks for the department's register if it is another than the one known by its version. Errors: ErrNoRegister; ErrSame.
+func (c *Client) Register(ctx context.Context, version evidence.Digest) (r transport.Register, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath("/v1/register").String(), nil)
+	if err != nil {
+		return r, err
+	}
+	if !version.IsZero() {
+		req.Header.Set("If-None-Match", `"`+version.String()+`"`)
+	}
+	resp, err := c.small.Do(req)
+	if err != nil {
+		return r, err
+	}
+	defer resp.Body.Close()
+	c.hears(resp)
+	switch resp.StatusCode {
+	case http.StatusNoContent:
+		return r, ErrNoRegister
+	case http.StatusNotModified:
+		return r, ErrSame
+	case http.StatusOK:
+		err = json.NewDecoder(io.LimitReader(resp.Body, maxRegister)).Decode(&r)
+		return r, err
+	}
+	return r, transport.ReadError(resp)
+}
+
+// What Register answers when there is nothing new.
+var (
+	ErrNoRegister = errors.New("the server has no register yet")
+	ErrSame       = errors.New("it is the one that is known")
+)
+
+// maxRegister is how many bytes a register may have.
+const maxRegister = 64 << 20
+
+// Known asks which files the server has stored already.
+func (c *Client) Known(ctx context.Context, req transport.KnownRequest) (a transport.KnownAnswer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	err = c.messageJSON(ctx, "/v1/known", req, &a)
+	return a, err
+}
+
 // messageJSON posts a small request.
 func (c *Client) messageJSON(ctx context.Context, path string, body, answer any) error {
 	raw, err := json.Marshal(body)

@@ -94,6 +94,13 @@ func (u *Uplink) Status() Status {
 	return Status{Synced: u.synced, Sent: u.next, LastReceipt: u.receipt, Alarms: u.alarms.list()}
 }
 
+// Online reports whether the server answers.
+func (u *Uplink) Online() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.synced && !u.down.Load()
+}
+
 // Kick makes everything that waits after a failure try again now.
 func (u *Uplink) Kick() {
 	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
