@@ -55,6 +55,7 @@ const (
 	CodeAbsent         Code = "chunk-absent"
 	CodeNotClosed      Code = "not-closed"
 	CodeClosedEarly    Code = "closed-early"
+	CodeUnread         Code = "medium-unreadable" // the recorder's medium; zeros stand in the exhibit
 	CodeSizeDiffers    Code = "source-size-differs"
 	CodeCustodyNoProof Code = "custody-unproven"
 	CodeCustodyGone    Code = "custody-missing"

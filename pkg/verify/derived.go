@@ -47,6 +47,10 @@ func (c *check) checkClose() {
 		return
 	}
 	at.Seq = &r.CloseAt.Seq
+	for _, u := range r.Unread {
+		c.incomplete(CodeUnread, Place{File: OriginalPath(r.Open), Rec: &r.Rec, From: u.From, Until: u.Until, Seconds: c.seconds(u.From, u.Until)},
+			fmt.Sprintf("%d–%d", u.From, u.Until-1), "")
+	}
 	if r.Close.Why != evidence.WhyComplete {
 		c.incomplete(CodeClosedEarly, at, shown(r.Close.Why), "")
 	} else if r.Open.Mode == evidence.ModeImport && r.Size != r.Open.Source.Size {
@@ -183,6 +187,7 @@ func (c *check) describe() {
 		Grade: GradeOf(c.key.Class(), c.rec.Open.Mode), Name: shown(c.rec.Open.Source.Name),
 		Original: OriginalPath(c.rec.Open), Size: c.rec.Size, Chunks: uint64(len(c.rec.Chunks)), OpenedAt: c.rec.OpenAt.At, Released: c.rec.Release != nil}
 	a.GradeNote = c.gradeNote(a.Grade)
+	a.Header, a.Note, a.Marks = c.rec.Header, c.rec.Note, c.rec.Marks
 	if c.rec.Close != nil {
 		a.Hash, a.ClosedAt, a.Why = &c.rec.Close.Hash, &c.rec.CloseAt.At, shown(c.rec.Close.Why)
 	}

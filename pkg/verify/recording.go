@@ -25,6 +25,7 @@ type Recording struct {
 	Release    *evidence.Release        // nil until the recorder's copy was erased
 	Lost       map[uint64]bool          // indexes of chunks declared lost
 	Faults     uint64                   // fault statements
+	Unread     []Stretch                // of the source, where the medium could not be read and zeros stand instead
 	Header     *evidence.Header         // the newest
 	Note       *evidence.Note           // the newest
 	Marks      uint64                   // mark statements
@@ -38,6 +39,9 @@ type Said struct {
 	At     int64 // the device's clock, milliseconds since 1970 UTC: a claim
 	Digest evidence.Digest
 }
+
+// Stretch is a part of the exhibit, in bytes; Until is exclusive.
+type Stretch struct{ From, Until uint64 }
 
 // ChunkAt is a chunk statement.
 type ChunkAt struct {
@@ -190,6 +194,9 @@ func (r *Recording) fault(b *evidence.Fault) string {
 			return "it names chunks that there are not, or not in order"
 		}
 		r.Lost[c] = true
+	}
+	if b.Why == evidence.WhyReadError && b.Size > 0 && b.Offset <= r.Size && b.Size <= r.Size-b.Offset {
+		r.Unread = append(r.Unread, Stretch{b.Offset, b.Offset + b.Size})
 	}
 	r.Faults++
 	return ""

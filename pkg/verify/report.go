@@ -44,7 +44,7 @@ type Problem struct {
 	rank    int     // among problems of one verdict, lower ones are named first
 }
 
-// Place says where a problem lies. Chunk, From and Until are set together.
+// Place says where a problem lies. From and Until are set together, and always with Chunk.
 type Place struct {
 	File    string                `json:"file"`
 	Line    int                   `json:"line,omitempty"` // from 1
@@ -112,6 +112,9 @@ type About struct {
 	ClosedAt  *int64               `json:"claimed_closed_at"`
 	Why       string               `json:"close_why"`
 	Released  bool                 `json:"released"`
+	Header    *evidence.Header     `json:"header"` // the newest case header: an officer's word; null without
+	Note      *evidence.Note       `json:"note"`   // the newest text note; null without
+	Marks     uint64               `json:"marks"`
 	Stored    *StoredFound         `json:"stored"` // the newest stored receipt; null without
 }
 

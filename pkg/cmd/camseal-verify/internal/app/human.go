@@ -135,7 +135,34 @@ func (p *page) about(r *verify.Report) {
 		p.row(text{"taken in until (likewise)", "采集结束（同上）"}, "%s", when(*a.ClosedAt))
 	}
 	if a.Released {
-		p.row(text{"recorder's copy", "记录仪中的副本"}, "%s", text{"erased, after it was stored", "入库后已清空"}.in(p.lang))
+		p.row(text{"recorder's copy", "记录仪中的副本"}, "%s", text{"released, after it was stored", "入库后已清空"}.in(p.lang))
+	}
+	p.content(a)
+}
+
+// content says what officers said the recording is about.
+func (p *page) content(a *verify.About) {
+	if h := a.Header; h != nil {
+		var officers []string
+		for _, o := range h.Officers {
+			officers = append(officers, strings.TrimSpace(o.Name+" "+o.Certificate))
+		}
+		p.row(text{"department", "执法部门"}, "%s", h.Department)
+		p.row(text{"officers", "执法人员"}, "%s", strings.Join(officers, ", "))
+		p.row(text{"cause", "事由"}, "%s", h.Cause)
+		p.row(text{"time, place (as stated)", "时间、地点（所述）"}, "%s; %s", h.Time, h.Place)
+		spoken := text{"typed only, no voice header", "无语音说明"}.in(p.lang)
+		if h.Spoken != nil {
+			spoken = h.Spoken.Transcript
+		}
+		p.row(text{"spoken", "语音说明"}, "%s", spoken)
+		p.row(text{"confirmed by", "确认人"}, "%s", h.Confirmed)
+	}
+	if a.Note != nil {
+		p.row(text{"text note", "文字说明"}, "%s", a.Note.Text)
+	}
+	if a.Marks > 0 {
+		p.row(text{"important marks", "重点标记"}, "%d", a.Marks)
 	}
 }
 
