@@ -17,6 +17,8 @@ type piece struct {
 // queue holds what the server wants, in the order in which it said so, and which recordings to ask receipts for.
 type queue struct {
 	mu      sync.Mutex
+	urgent  func(evidence.RecordingID) bool // its chunks go before others
+	first   []transport.Wanted              // urgent ones
 	wanted  []transport.Wanted
 	known   map[piece]struct{}                // queued or being sent
 	count   map[evidence.RecordingID]int      // of known, by recording
@@ -27,8 +29,8 @@ type queue struct {
 	changed chan struct{}
 }
 
-func newQueue() *queue {
-	return &queue{known: map[piece]struct{}{}, count: map[evidence.RecordingID]int{}, sent: map[evidence.RecordingID]int64{},
+func newQueue(urgent func(evidence.RecordingID) bool) *queue {
+	return &queue{urgent: urgent, known: map[piece]struct{}{}, count: map[evidence.RecordingID]int{}, sent: map[evidence.RecordingID]int64{},
 		asking: map[evidence.RecordingID]struct{}{}, more: map[evidence.RecordingID]struct{}{}, changed: make(chan struct{})}
 }
 
@@ -47,6 +49,12 @@ func (q *queue) poke() {
 
 // want queues what is not queued yet.
 func (q *queue) want(list []transport.Wanted) {
+	urgent := map[evidence.RecordingID]bool{}
+	for _, w := range list {
+		if _, ok := urgent[w.Rec]; !ok {
+			urgent[w.Rec] = q.urgent(w.Rec)
+		}
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, w := range list {
@@ -56,7 +64,11 @@ func (q *queue) want(list []transport.Wanted) {
 		}
 		q.known[p] = struct{}{}
 		q.count[w.Rec]++
-		q.wanted = append(q.wanted, w)
+		if urgent[w.Rec] {
+			q.first = append(q.first, w)
+		} else {
+			q.wanted = append(q.wanted, w)
+		}
 	}
 	q.wake()
 }
@@ -88,18 +100,20 @@ func (q *queue) done(w transport.Wanted, size int64) (sent int64, drained bool) 
 func (q *queue) drop(rec evidence.RecordingID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	rest := q.wanted[:0]
-	for _, w := range q.wanted {
-		if w.Rec != rec {
-			rest = append(rest, w)
-			continue
+	for _, list := range []*[]transport.Wanted{&q.first, &q.wanted} {
+		rest := (*list)[:0]
+		for _, w := range *list {
+			if w.Rec != rec {
+				rest = append(rest, w)
+				continue
+			}
+			delete(q.known, piece{w.Rec, w.Index})
+			if q.count[rec]--; q.count[rec] <= 0 {
+				delete(q.count, rec)
+			}
 		}
-		delete(q.known, piece{w.Rec, w.Index})
-		if q.count[rec]--; q.count[rec] <= 0 {
-			delete(q.count, rec)
-		}
+		*list = rest
 	}
-	q.wanted = rest
 	q.wake()
 }
 
@@ -107,11 +121,13 @@ func (q *queue) drop(rec evidence.RecordingID) {
 func (q *queue) next(ctx context.Context) (transport.Wanted, error) {
 	for {
 		q.mu.Lock()
-		if len(q.wanted) > 0 {
-			w := q.wanted[0]
-			q.wanted = q.wanted[1:]
-			q.mu.Unlock()
-			return w, nil
+		for _, list := range []*[]transport.Wanted{&q.first, &q.wanted} {
+			if len(*list) > 0 {
+				w := (*list)[0]
+				*list = (*list)[1:]
+				q.mu.Unlock()
+				return w, nil
+			}
 		}
 		changed := q.changed
 		q.mu.Unlock()

@@ -71,7 +71,11 @@ type Uplink struct {
 
 // New returns an uplink that does nothing yet.
 func New(c Config) *Uplink {
-	u := &Uplink{Config: c, q: newQueue(), rescan: true, wake: make(chan struct{}, 1), met: make(chan struct{}, 1)}
+	u := &Uplink{Config: c, rescan: true, wake: make(chan struct{}, 1), met: make(chan struct{}, 1)}
+	u.q = newQueue(func(id evidence.RecordingID) bool { // marked as important on its recorder
+		r, err := c.Spool.Recording(id)
+		return err == nil && r.Docked != nil && r.Docked.Important
+	})
 	u.alarms = alarms{now: c.Now, log: c.Logger}
 	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
 		g.now = c.Now
