@@ -230,15 +230,16 @@ func (d *Dock) First(_ context.Context, slot string, by Officer) error {
 }
 
 // spoolEvery is how often what became of recordings is looked at, at most.
-const spoolEvery = 250 * time.Millisecond
+const spoolEvery = 500 * time.Millisecond
 
 // followSpool counts what is sealed, stored and released.
 func (d *Dock) followSpool(ctx context.Context) {
 	tick := time.NewTicker(spoolEvery)
 	defer tick.Stop()
 	for {
-		changed := d.Spool.Changed()
+		spooled := d.Spool.Changed()
 		d.mu.Lock()
+		changed := d.changed
 		all := make([]*docking, 0, len(d.dockings))
 		for _, k := range d.dockings {
 			all = append(all, k)
@@ -250,6 +251,7 @@ func (d *Dock) followSpool(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-spooled:
 		case <-changed:
 		}
 		select {

@@ -264,7 +264,7 @@ func (k *docking) report(e source.Event) {
 }
 
 // lookAt is how many recordings of a docking are looked at in one go; they are stored about in this order.
-const lookAt = 1024
+const lookAt = 256
 
 // look brings what became of this docking's recordings up to date.
 func (k *docking) look(ctx context.Context) {

@@ -37,7 +37,10 @@ import (
 type Recording struct {
 	Open   evidence.Digest
 	Source evidence.Source
+	Opened *evidence.Open
 	Close  *evidence.Close
+	Order  int                  // among all recordings, by their open
+	Said   []evidence.Statement // headers, notes, marks and the release
 	closed *evidence.Digest
 	Faults []evidence.Fault
 	Chunks []evidence.Chunk
@@ -76,6 +79,8 @@ type Server struct {
 	Enrol      *evidence.Enrol
 	Boots      []evidence.Boot
 	Anchors    int
+	Intakes    []evidence.Intake
+	Unrecorded []evidence.Unrecorded
 	head       evidence.Digest
 	digests    []evidence.Digest // D of all statements
 	seen       *transport.Receipt
@@ -274,12 +279,20 @@ func (s *Server) learn(st evidence.Statement, d evidence.Digest) []transport.Wan
 	case *evidence.Anchor:
 		s.Anchors++
 	case *evidence.Open:
-		s.Recordings[st.Rec] = &Recording{Open: d, Source: b.Source, Bytes: map[uint64][]byte{}, lost: map[uint64]bool{}}
+		s.Recordings[st.Rec] = &Recording{Open: d, Order: len(s.Recordings), Opened: b, Source: b.Source, Bytes: map[uint64][]byte{}, lost: map[uint64]bool{}}
 	case *evidence.Chunk:
 		r.Chunks, r.digest = append(r.Chunks, *b), append(r.digest, d)
 		return []transport.Wanted{wanted(st.Rec, b.Index)}
 	case *evidence.Close:
 		r.Close, r.closed = b, &d
+	case *evidence.Intake:
+		s.Intakes = append(s.Intakes, *b)
+	case *evidence.Unrecorded:
+		s.Unrecorded = append(s.Unrecorded, *b)
+	case *evidence.Header, *evidence.Note, *evidence.Mark, *evidence.Release:
+		if r != nil {
+			r.Said = append(r.Said, st)
+		}
 	case *evidence.Fault:
 		r.Faults = append(r.Faults, *b)
 		for _, i := range b.Chunks {
