@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"strconv"
 	"strings"
@@ -35,8 +36,9 @@ type about struct {
 	Notes    []catalog.Said[evidence.Note]
 	Note     *catalog.Said[evidence.Note] // the newest
 	Marks    []catalog.Said[evidence.Mark]
-	Due      int64 // until when the first header had to be there
-	Register *transport.Register
+	Due      int64               // until when the first header had to be there
+	Register *transport.Register // nil: there is none, or it can't be read
+	Unread   bool                // it can't be read
 	Beside   catalog.Neighbours
 	Attempts []attempt
 	More     int64 // attempts that are not shown
@@ -72,13 +74,13 @@ func (a attempt) Whole() bool { return a.Standing >= catalog.StandingClosed }
 
 func (s *site) about(ctx context.Context, r db.Recording) (a about, err error) {
 	a.Due = r.OpenedAt + s.HeaderDeadline.Milliseconds()
-	var errs [6]error
+	a.Register, a.Unread = s.register(ctx)
+	var errs [5]error
 	a.Headers, errs[0] = s.Catalog.Headers(ctx, r, shownHeaders)
 	a.Notes, errs[1] = s.Catalog.Notes(ctx, r, shownHeaders)
 	a.Marks, errs[2] = s.Catalog.Marks(ctx, r, shownMarks)
 	a.Beside, errs[3] = s.Catalog.Neighbours(ctx, r)
 	a.Attempts, a.More, errs[4] = s.attempts(ctx, r)
-	a.Register, errs[5] = s.Register(ctx)
 	if err := errors.Join(errs[:]...); err != nil {
 		return a, err
 	}
@@ -96,6 +98,15 @@ func (s *site) about(ctx context.Context, r db.Recording) (a about, err error) {
 		}
 	}
 	return a, nil
+}
+
+// register returns the register in force. One that can't be read keeps nobody from looking at recordings.
+func (s *site) register(ctx context.Context) (reg *transport.Register, unread bool) {
+	reg, err := s.Register(ctx)
+	if err != nil {
+		s.Slog.ErrorContext(ctx, "the register of officers can't be read", slog.Any("error", err))
+	}
+	return reg, err != nil
 }
 
 func (s *site) attempts(ctx context.Context, r db.Recording) (out []attempt, more int64, err error) {
@@ -188,12 +199,7 @@ func officersOf(reg *transport.Register, list []evidence.Officer, on time.Time) 
 // describe adds to a row what its case header says, and what of it needs a person.
 func (s *site) describe(v *row, reg *transport.Register) error {
 	r := v.Recording
-	since := s.Now().UnixMilli()
-	if r.HeaderFirstAt.Valid {
-		since = r.HeaderFirstAt.Int64
-	}
-	v.Needs = r.Footage == 1 && r.Shown == 1 && !r.HeaderFirstAt.Valid
-	v.Late = (v.Needs || r.HeaderFirstAt.Valid) && since-r.OpenedAt > s.HeaderDeadline.Milliseconds()
+	v.Needs, v.Late = catalog.NeedsHeader(r), catalog.Late(r, s.Now(), s.HeaderDeadline)
 	v.Typed = r.HeaderFirstAt.Valid && r.Spoken == 0
 	v.Person = v.Person || v.Needs
 	var list []evidence.Officer

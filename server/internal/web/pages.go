@@ -68,10 +68,7 @@ func (s *site) list(c *gin.Context) {
 
 // rows describes recordings of a list.
 func (s *site) rows(ctx context.Context, list []catalog.Listed) (out []row, err error) {
-	reg, err := s.Register(ctx)
-	if err != nil {
-		return nil, err
-	}
+	reg, _ := s.register(ctx)
 	for _, r := range list {
 		v := rowOf(r.Recording, r.Class)
 		if err := s.describe(&v, reg); err != nil {

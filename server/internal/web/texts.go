@@ -96,6 +96,7 @@ var texts = map[string][2]string{
 	"valid-until":         {"until", "有效期至"},
 	"register-used":       {"Compared with the register of officers in force since %s.", "依据 %s 起施行的执法人员名册核对。"},
 	"register-none":       {"Certificates were not compared: this server has no register of officers.", "未核对执法证：本服务器尚无执法人员名册。"},
+	"register-unread":     {"Certificates were not compared: the register of officers can't be read from the vault. The server's log says more.", "未核对执法证：无法从证据库读取执法人员名册，详情见服务器日志。"},
 	"spoken":              {"Spoken header", "语音说明"},
 	"engine":              {"Transcribed by %s, confidence %s. The words are a claim of that program until a person confirmed them.", "由 %s 转写，置信度 %s。转写文字在人工确认之前仅为程序的判断。"},
 	"note":                {"Text note", "文字说明"},
