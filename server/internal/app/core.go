@@ -42,6 +42,8 @@ type core struct {
 	officers *officers.Store
 	ready    chan struct{} // closed when all that a former run logged is applied
 
+	headerDeadline time.Duration
+
 	slog    *slog.Logger
 	cancel  context.CancelFunc
 	work    sync.WaitGroup
@@ -204,6 +206,7 @@ func (c *core) openCatalog(ctx context.Context, e *env, vkey string) (err error)
 
 func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	s := e.settings
+	c.headerDeadline = time.Duration(s.HeaderDeadline)
 	ca, caKey, err := ensureCA(s, e.now())
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -39,6 +40,7 @@ type device struct {
 	heads []evidence.Digest
 	n     map[evidence.RecordingID]uint64
 	files map[evidence.RecordingID][]byte
+	ahead time.Duration // of its clock
 }
 
 type line struct {
@@ -110,7 +112,7 @@ func (d *device) spki() []byte {
 
 func (d *device) say(rec evidence.RecordingID, body evidence.Body) uint64 {
 	s := evidence.NewStatement(d.id(), rec, body)
-	s.Seq, s.N, s.At = uint64(len(d.lines)), d.n[rec], 1790000000000+int64(len(d.lines))
+	s.Seq, s.N, s.At = uint64(len(d.lines)), d.n[rec], 1790000000000+int64(len(d.lines))+d.ahead.Milliseconds()
 	_, err := rand.Read(s.Salt[:])
 	check(d.t, err)
 	raw, digest, err := s.Encode()
@@ -147,10 +149,22 @@ func (d *device) count(seq uint64) []byte {
 
 // take takes in a file as one recording; an empty why leaves it open.
 func (d *device) take(name, mediaType, why string, content []byte) evidence.RecordingID {
+	return d.takeFrom(source("DCIM/"+name, 0, content), nil, mediaType, why, content)
+}
+
+// source is where a file of the recorder BZ02712 was found.
+func source(path string, modified uint64, content []byte) evidence.Source {
+	src := evidence.Source{Serial: "BZ02712", Size: uint64(len(content)), Volume: "0A1B-2C3D", Modified: modified}
+	src.SetPath([]byte(path), []byte(filepath.Base(path)))
+	return src
+}
+
+// takeFrom is take from a source of one's own, as a part of a sequence if it is one.
+func (d *device) takeFrom(src evidence.Source, seq *evidence.Sequence, mediaType, why string, content []byte) evidence.RecordingID {
 	var rec evidence.RecordingID
 	_, err := rand.Read(rec[:])
 	check(d.t, err)
-	in := &evidence.Intake{Recorder: "BZ02712", Slot: "import"}
+	in := &evidence.Intake{Recorder: src.Serial, Slot: "import"}
 	if d.sealer.Index != 0 {
 		in.Counter = fmt.Sprint(d.sealer.Value + 1)
 	}
@@ -160,9 +174,7 @@ func (d *device) take(name, mediaType, why string, content []byte) evidence.Reco
 		check(d.t, d.sealer.Increment(context.Background()))
 		d.count(intake)
 	}
-	src := evidence.Source{Serial: "BZ02712", Size: uint64(len(content)), Volume: "0A1B-2C3D"}
-	src.SetPath([]byte("DCIM/"+name), []byte(name))
-	d.say(rec, &evidence.Open{ChunkSize: testChunk, Intake: intake, MediaType: mediaType, Mode: evidence.ModeImport, Source: src})
+	d.say(rec, &evidence.Open{ChunkSize: testChunk, Intake: intake, MediaType: mediaType, Mode: evidence.ModeImport, Sequence: seq, Source: src})
 	n := 0
 	for part := range slices.Chunk(content, testChunk) {
 		d.say(rec, &evidence.Chunk{Hash: evidence.Sum(part), Index: uint64(n), Offset: uint64(n * testChunk), Size: uint64(len(part))})

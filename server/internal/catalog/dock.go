@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
@@ -86,6 +87,22 @@ func (c *Catalog) WithoutHeader(ctx context.Context, n int) (out []Listed, count
 		out = append(out, Listed{Recording: r.Recording, Class: r.Class})
 	}
 	return out, count, nil
+}
+
+// NeedsHeader reports whether a recording has to have a case header and has none. Of several recordings of one original, it is the one that
+// stands for all.
+func NeedsHeader(r db.Recording) bool {
+	return r.Footage == 1 && r.Shown == 1 && !r.HeaderFirstAt.Valid
+}
+
+// Late reports whether a recording's first header came later than the deadline after sealing began, or is needed and has not come by now.
+// Corrections don't count.
+func Late(r db.Recording, now time.Time, deadline time.Duration) bool {
+	at := now.UnixMilli()
+	if r.HeaderFirstAt.Valid {
+		at = r.HeaderFirstAt.Int64
+	}
+	return (r.HeaderFirstAt.Valid || NeedsHeader(r)) && at-r.OpenedAt > deadline.Milliseconds()
 }
 
 // Attempts returns up to n recordings of one original other than r, in the order of the log, and how many there are.

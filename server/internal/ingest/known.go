@@ -109,6 +109,10 @@ func (h handler) register(c *gin.Context) {
 		return
 	}
 	r, err := h.Register(c.Request.Context())
+	var wrong *archive.WrongBytes
+	if errors.As(err, &wrong) {
+		err = errors.New(err.Error()) // the server's own trouble, not the device's
+	}
 	if err != nil {
 		h.fail(c, err)
 		return

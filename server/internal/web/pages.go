@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/url"
 	"strconv"
 
@@ -8,23 +9,24 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
 )
 
-const perPage = 50
+const (
+	perPage         = 50
+	shownWithout    = 20
+	shownUnrecorded = 20
+)
 
 // list shows the recordings, newest first, and on the first page those that need a person above them.
 func (s *site) list(c *gin.Context) {
-	at, rec := int64(evidence.MaxInt), ""
-	first := c.Query("before") == ""
-	if !first {
-		n, err := strconv.ParseInt(c.Query("before"), 10, 64)
-		if err != nil {
-			s.sorry(c, 400, "no-page")
-			return
-		}
-		at, rec = n, c.Query("after")
+	at, rec, ok := after(c)
+	if !ok {
+		s.sorry(c, 400, "no-page")
+		return
 	}
+	first := c.Query("before") == ""
 	ctx := c.Request.Context()
 	list, err := s.Catalog.Shown(ctx, at, rec, perPage+1)
 	if err != nil {
@@ -38,26 +40,115 @@ func (s *site) list(c *gin.Context) {
 	}
 	data := struct {
 		Frame
-		Rows   []row
-		People []row
-		Count  int64
-		First  bool
-		Next   string
+		Rows       []row
+		People     []row
+		Without    int64 // recordings that need a header
+		Unrecorded []db.Unrecorded
+		Acts       int64 // that were not recorded
+		Count      int64
+		First      bool
+		Next       string
 	}{Frame: s.frame(c, "recordings"), Count: count, First: first}
-	for i, r := range list {
-		if i == perPage {
-			last := list[i-1]
-			q := url.Values{"before": {strconv.FormatInt(last.OpenedAt, 10)}, "after": {last.Rec}}
-			data.Next = "/?" + q.Encode()
-			break
-		}
-		v := rowOf(r.Recording, r.Class)
-		data.Rows = append(data.Rows, v)
-		if v.Person {
-			data.People = append(data.People, v)
-		}
+	if len(list) > perPage {
+		list = list[:perPage]
+		data.Next = next("/", list[perPage-1].OpenedAt, list[perPage-1].Rec)
+	}
+	if data.Rows, err = s.rows(ctx, list); err == nil && first {
+		data.People, data.Without, err = s.people(ctx, data.Rows)
+	}
+	if err == nil && first {
+		data.Unrecorded, data.Acts, err = s.unrecorded(ctx)
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
 	}
 	s.page(c, 200, "list.html", data)
+}
+
+// rows describes recordings of a list.
+func (s *site) rows(ctx context.Context, list []catalog.Listed) (out []row, err error) {
+	reg, _ := s.register(ctx)
+	for _, r := range list {
+		v := rowOf(r.Recording, r.Class)
+		if err := s.describe(&v, reg); err != nil {
+			return nil, err
+		}
+		if v.Others, _, err = s.attempts(ctx, r.Recording); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// people returns what needs a person: the oldest recordings without header, and of the given ones those that are not whole.
+func (s *site) people(ctx context.Context, rows []row) (out []row, without int64, err error) {
+	list, without, err := s.Catalog.WithoutHeader(ctx, shownWithout)
+	if err != nil {
+		return nil, 0, err
+	}
+	if out, err = s.rows(ctx, list); err != nil {
+		return nil, 0, err
+	}
+	for _, v := range rows {
+		if v.Person && !v.Needs {
+			out = append(out, v)
+		}
+	}
+	return out, without, nil
+}
+
+// unrecorded returns the newest acts that were not recorded, and how many there are.
+func (s *site) unrecorded(ctx context.Context) ([]db.Unrecorded, int64, error) {
+	list, err := s.Catalog.Unrecorded(ctx, evidence.MaxInt, "", shownUnrecorded)
+	if err != nil {
+		return nil, 0, err
+	}
+	count, err := s.Catalog.CountUnrecorded(ctx)
+	return list, count, err
+}
+
+// unrecordedPage shows acts that were not recorded, newest first.
+func (s *site) unrecordedPage(c *gin.Context) {
+	at, rec, ok := after(c)
+	if !ok {
+		s.sorry(c, 400, "no-page")
+		return
+	}
+	list, err := s.Catalog.Unrecorded(c.Request.Context(), at, rec, perPage+1)
+	data := struct {
+		Frame
+		Unrecorded []db.Unrecorded
+		Acts       int64
+		Next       string
+	}{Frame: s.frame(c, "unrecorded"), Unrecorded: list}
+	if err == nil {
+		data.Acts, err = s.Catalog.CountUnrecorded(c.Request.Context())
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	if len(list) > perPage {
+		data.Unrecorded = list[:perPage]
+		data.Next = next("/unrecorded", list[perPage-1].At, list[perPage-1].Rec)
+	}
+	s.page(c, 200, "unrecorded.html", data)
+}
+
+// after reads where in a list a page begins: behind the entry of a time with an id.
+func after(c *gin.Context) (at int64, rec string, ok bool) {
+	if c.Query("before") == "" {
+		return evidence.MaxInt, "", true
+	}
+	n, err := strconv.ParseInt(c.Query("before"), 10, 64)
+	return n, c.Query("after"), err == nil
+}
+
+// next is the address of the page behind an entry.
+func next(path string, at int64, rec string) string {
+	return path + "?" + url.Values{"before": {strconv.FormatInt(at, 10)}, "after": {rec}}.Encode()
 }
 
 // recording shows one recording.
@@ -92,15 +183,24 @@ func (s *site) recording(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	what, err := s.about(c.Request.Context(), v.Recording)
+	if err == nil {
+		err = s.describe(&v, what.Register)
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
 	data := struct {
 		Frame
 		R       row
+		A       about
 		Times   []string
 		D       device
 		Custody []db.Custody
 		Media   string
 		Lock    evidence.Lock
-	}{Frame: s.frame(c, "recording"), R: v, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
+	}{Frame: s.frame(c, "recording"), R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
 	data.Times = times.Text(verify.Lang(data.Lang))
 	data.Title, data.Dark = v.Label(data.Frame), true
 	s.page(c, 200, "recording.html", data)

@@ -47,11 +47,19 @@ func langKeep(l lang) *http.Cookie {
 }
 
 var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
+	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
+	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
+	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} }, "len64": func(list []db.Unrecorded) int64 { return int64(len(list)) },
 	"pair": func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
 
-// pair and rows hand a part of a page its frame too.
+// pair, attempted and rows hand a part of a page its frame too.
 type pair struct {
 	R row
+	F Frame
+}
+
+type attempted struct {
+	A attempt
 	F Frame
 }
 
@@ -108,6 +116,14 @@ type row struct {
 	State  string
 	Lost   int  // chunks declared lost
 	Person bool // needs one
+
+	// Of its case header.
+	Line    string // what it says, in one line
+	Needs   bool   // there is none, and there has to be one
+	Late    bool   // the first one came after the deadline, or it passed without one
+	Typed   bool   // none was spoken
+	Flagged bool   // the register knows something against a certificate
+	Others  []attempt
 }
 
 func rowOf(r db.Recording, class string) row {

@@ -75,6 +75,7 @@ func New(c Config) (http.Handler, error) {
 	r.NoRoute(func(c *gin.Context) { s.sorry(c, http.StatusNotFound, "no-page") })
 	r.NoMethod(func(c *gin.Context) { s.sorry(c, http.StatusMethodNotAllowed, "no-page") })
 	r.GET("/", s.list)
+	r.GET("/unrecorded", s.unrecordedPage)
 	r.GET("/style.css", s.css)
 	r.GET("/recordings/:rec", s.recording)
 	r.GET("/recordings/:rec/original", s.original)

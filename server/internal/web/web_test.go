@@ -19,6 +19,12 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, g := range []verify.Grade{verify.CaptureSealed, verify.DockSealed, verify.SoftwareSealed} {
 		used[string(g)], used[string(g)+"-says"] = true, true
 	}
+	for _, e := range []string{"department", "officers", "cause", "time", "place", "activity", "case", "companions", "further"} {
+		used["header-"+e] = true
+	}
+	for _, f := range []string{"valid", "invalid", "unknown", "undated", "other"} {
+		used["certificate-"+f] = true
+	}
 	for _, s := range []string{"open", "seen", "partly", "stored", "incomplete"} {
 		used[s], used[s+"-says"] = true, true
 	}
