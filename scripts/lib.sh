@@ -39,3 +39,17 @@ tool() {
 	fi
 	ln -sf "$1-$stamp" ".tools/$1"
 }
+
+# axe puts axe-core, which checks pages for accessibility, at .tools/axe.min.js, once. The digest is of the file that was looked at.
+axe() {
+	local dir sum=29348999450cdf2849a8e70b7912fc2da85a849da39c0d0d5394f51d4a9ed95c
+	mkdir -p .tools
+	[ ! -f .tools/axe.min.js ] || ! echo "$sum  .tools/axe.min.js" | sha256sum --status -c || return 0
+	command -v npm >/dev/null || install npm
+	say "fetching axe-core (once)"
+	dir=$(mktemp -d .tools/axe.XXXXXX)
+	(cd "$dir" && npm pack --silent axe-core@4.14.1 && tar xzf axe-core-4.14.1.tgz package/axe.min.js) >/dev/null &&
+		echo "$sum  $dir/package/axe.min.js" | sha256sum --status -c && mv "$dir/package/axe.min.js" .tools/axe.min.js ||
+		die "axe-core 4.14.1 could not be fetched from the npm registry, or is not the file that is pinned. Nothing was changed. Check the network and run this again."
+	rm -r "$dir"
+}
