@@ -5,9 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
-	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +18,7 @@ func (d *Destination) signIn(w http.ResponseWriter, r *http.Request) error {
 		return errMethod
 	}
 	name, key := r.Header.Get("X-Auth-User"), r.Header.Get("X-Auth-Key")
-	addr, _, err := net.SplitHostPort(r.RemoteAddr)
+	addr, err := address(r)
 	if err != nil {
 		return err
 	}
@@ -85,4 +84,16 @@ func (d *Destination) user(r *http.Request) (string, error) {
 	return string(b[8:]), nil
 }
 
-var errAccount = errors.Join(refusef(403, "This is not your account; nothing was changed."))
+// address is what wrong keys are counted by: an IPv4 address, or the network of an IPv6 one.
+func address(r *http.Request) (string, error) {
+	a, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "", err
+	}
+	ip := a.Addr().Unmap()
+	if ip.Is4() {
+		return ip.String(), nil
+	}
+	net, err := ip.WithZone("").Prefix(64)
+	return net.String(), err
+}

@@ -29,6 +29,7 @@ var (
 	errDraining    = refusef(503, "The content destination is being stopped; what was stored is kept. Send this again later.")
 	errBusy        = refusef(503, "As many uploads as are allowed at once are running; nothing was stored. Send this again soon.")
 	errToken       = refusef(401, "The token is missing, wrong, or has expired. Sign in again.")
+	errAccount     = refusef(403, "This is not your account; nothing was changed.")
 	errSignIn      = refusef(401, "User or key is wrong.")
 	errAttempts    = refusef(429, "Too many wrong keys from this address. Wait a minute.")
 	errUnsupported = refusef(400, "This part of Swift is not supported here; nothing was changed.")
