@@ -13,9 +13,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"camseal/firmware-bridge/internal/erase"
 )
 
-// Config says how a destination works. All fields are needed.
+// Config says how a destination works. All fields but Step are needed.
 type Config struct {
 	State     string        // folder for what is staged, and nothing else; one process at a time
 	Users     *Users        // who may send
@@ -26,6 +28,7 @@ type Config struct {
 	TokenLife time.Duration // how long a sign-in lasts
 	Idle      time.Duration // how long a sender may be silent in the middle of an object
 	Erases    bool          // dockings say that permits are taken
+	Step      func(string)  // called between the steps of erasing, for tests of what a kill does; may be nil
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -36,6 +39,7 @@ type Destination struct {
 	store
 	hub
 	folder   *os.File // held while the folder is ours
+	journal  *erase.Journal
 	tokenKey [32]byte
 	uploads  chan struct{}
 	draining atomic.Bool
@@ -48,21 +52,26 @@ var _ http.Handler = (*Destination)(nil)
 
 // Open takes the state folder, clears away what a kill left half done, and finds the recordings that are complete. It fails while another process has the folder.
 func Open(c Config) (*Destination, error) {
-	if err := os.MkdirAll(filepath.Join(c.State, "accounts"), dirMode); err != nil {
+	var err error
+	if c.State, err = filepath.Abs(c.State); err != nil {
 		return nil, err
 	}
-	if err := makeDir(filepath.Join(c.State, "released")); err != nil {
+	if err := os.MkdirAll(filepath.Join(c.State, "accounts"), dirMode); err != nil {
 		return nil, err
 	}
 	lock, err := own(c.State)
 	if err != nil {
 		return nil, err
 	}
-	d := &Destination{Config: c, folder: lock, uploads: make(chan struct{}, c.Uploads), hub: newHub(),
+	journal, err := erase.OpenJournal(c.State)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	d := &Destination{Config: c, folder: lock, journal: journal, uploads: make(chan struct{}, c.Uploads), hub: newHub(),
 		store: store{dir: c.State, space: &space{dir: c.State, reserve: c.Reserve}, count: map[string]int64{}}}
 	_, _ = rand.Read(d.tokenKey[:]) // never fails (crypto/rand)
 	if err := d.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("look through %s: %w", c.State, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("look through %s: %w", c.State, err), d.Close())
 	}
 	return d, nil
 }
@@ -71,7 +80,7 @@ func Open(c Config) (*Destination, error) {
 func (d *Destination) Drain() { d.draining.Store(true) }
 
 // Close gives the state folder back. Nothing may be served any more.
-func (d *Destination) Close() error { return d.folder.Close() }
+func (d *Destination) Close() error { return errors.Join(d.journal.Close(), d.folder.Close()) }
 
 // recover looks at every container.
 func (d *Destination) recover() error {
@@ -122,7 +131,7 @@ func (d *Destination) recoverContainer(dir string) error {
 		}
 	}
 	if !c.Gone {
-		return d.publish(dir, c)
+		d.publish(dir, c)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@
 //	accounts/ACCOUNT/CONTAINER/objects/NAME     what is known of an object; without it the object is not there
 //	accounts/ACCOUNT/CONTAINER/parts/RANDOM     an object's bytes, until the container is complete
 //	accounts/ACCOUNT/CONTAINER/files/NAME       the same once it is complete: what the agent reads
-//	released                                    what was erased, on which permit
+//	erased.jsonl                                what was erased, on which permit (package erase)
 //
 // The record of an object is renamed into place after its bytes are durable, so that a kill or a power cut at any moment leaves an object whole,
 // as it was, or absent. What was begun is cleared away at the next start.

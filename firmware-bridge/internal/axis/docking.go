@@ -18,16 +18,12 @@ import (
 var _ serve.Source = (*Destination)(nil)
 
 // publish hands a complete container over. The same docking goes on after a restart: its id is in the container's record.
-func (d *Destination) publish(dir string, c container) error {
+func (d *Destination) publish(dir string, c container) {
 	free, size, err := d.store.space.free()
 	if err != nil {
-		return err
+		d.Log.Warn("a docking says nothing of the space left", slog.Any("error", err))
 	}
-	root, err := filepath.Abs(filepath.Join(dir, "files"))
-	if err != nil {
-		return err
-	}
-	state := handoff.StateReady
+	state, root := handoff.StateReady, filepath.Join(dir, "files")
 	if c.Gone {
 		state, root = handoff.StateGone, ""
 	}
@@ -38,13 +34,16 @@ func (d *Destination) publish(dir string, c container) error {
 	d.hub.set(handoff.Docking{ID: c.Docking, Slot: d.Slot, State: state, Root: []byte(root), Serial: c.camera(), Volume: volumeOf(c.Account, c.Name),
 		System: "swift", Size: size, Free: free, Profile: "axis", Model: model, Erases: d.Erases, Firmware: c.Meta.text("firmwareversion"),
 		Officer: c.officer(), OfficerName: c.User.text("name"), Unit: c.system()}, dir)
-	return nil
 }
 
 // leave notes that a container's last file is gone.
 func (d *Destination) leave(dir string, c *container) error {
-	left, err := os.ReadDir(filepath.Join(dir, "files"))
+	files := filepath.Join(dir, "files")
+	left, err := os.ReadDir(files)
 	if err != nil || len(left) > 0 {
+		return err
+	}
+	if err := syncDir(files); err != nil {
 		return err
 	}
 	c.Gone = true
@@ -52,7 +51,8 @@ func (d *Destination) leave(dir string, c *container) error {
 		return err
 	}
 	d.Log.Info("every file of a recording is released; its name is remembered", slog.String("container", c.Name), slog.String("account", c.Account))
-	return d.publish(dir, *c)
+	d.publish(dir, *c)
+	return nil
 }
 
 var errNoDocking = &handoff.Error{Status: http.StatusNotFound, Code: handoff.CodeNoDocking, Message: "There is no such recording here, or all of it was released.",

@@ -13,9 +13,9 @@ import (
 type hub struct {
 	mu      *sync.Mutex
 	next    uint64
-	entries []entry       // in the order of their last change
+	entries []entry              // in the order of their last change
 	seen    map[*uint64]struct{} // how far each watcher has come
-	changed chan struct{} // closed at each change
+	changed chan struct{}        // closed at each change
 }
 
 type entry struct {

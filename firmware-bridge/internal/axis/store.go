@@ -169,7 +169,7 @@ func (s *store) putContainer(account, name string, now int64, only bool, change 
 		completed = true
 	}
 	if err := s.space.note(writeRecord(filepath.Join(dir, "container.json"), c)); err != nil {
-		return false, false, c, err
+		return false, false, c, err // not complete either
 	}
 	if made {
 		s.mu.Lock()
@@ -177,9 +177,9 @@ func (s *store) putContainer(account, name string, now int64, only bool, change 
 		s.mu.Unlock()
 	}
 	if completed {
-		err = s.space.note(os.RemoveAll(filepath.Join(dir, "parts"))) // the bytes are in files
+		return made, true, c, os.RemoveAll(filepath.Join(dir, "parts")) // the bytes are in files
 	}
-	return made, completed, c, err
+	return made, false, c, nil
 }
 
 func (s *store) makeContainer(account, dir string) error {
@@ -214,7 +214,7 @@ func (s *store) commit(dir string, o object) error {
 	}
 	had := err == nil
 	if c.complete() { // its parts are gone, and this one with them
-		if had && old.Hash == o.Hash && old.Size == o.Size {
+		if had && old.Hash == o.Hash && old.Size == o.Size && maps.Equal(old.Meta, o.Meta) {
 			return nil
 		}
 		return errComplete

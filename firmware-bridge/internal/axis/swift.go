@@ -109,15 +109,12 @@ func (d *Destination) containerRequest(w http.ResponseWriter, q request) error {
 		}
 		return nil
 	})
+	if completed { // that is durable, whatever else went wrong
+		d.publish(d.containerDir(c.Account, c.Name), c)
+		d.Log.InfoContext(q.Context(), "a recording is complete", slog.String("container", c.Name), slog.String("account", c.Account), slog.Int64("objects", c.Objects), slog.Int64("bytes", c.Bytes))
+	}
 	if err != nil {
 		return err
-	}
-	if completed {
-		dir := d.containerDir(c.Account, c.Name)
-		if err := d.publish(dir, c); err != nil {
-			return err
-		}
-		d.Log.InfoContext(q.Context(), "a recording is complete", slog.String("container", c.Name), slog.String("account", c.Account), slog.Int64("objects", c.Objects), slog.Int64("bytes", c.Bytes))
 	}
 	switch {
 	case q.Method == http.MethodPost:
