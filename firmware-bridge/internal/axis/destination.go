@@ -69,6 +69,7 @@ func Open(c Config) (*Destination, error) {
 	}
 	d := &Destination{Config: c, folder: lock, journal: journal, uploads: make(chan struct{}, c.Uploads), hub: newHub(),
 		store: store{dir: c.State, space: &space{dir: c.State, reserve: c.Reserve}, count: map[string]int64{}}}
+	d.offer = d.offerOnce
 	_, _ = rand.Read(d.tokenKey[:]) // never fails (crypto/rand)
 	if err := d.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("look through %s: %w", c.State, err), d.Close())

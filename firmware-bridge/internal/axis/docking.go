@@ -36,6 +36,15 @@ func (d *Destination) publish(dir string, c container) {
 		Officer: c.officer(), OfficerName: c.User.text("name"), Unit: c.system()}, dir)
 }
 
+// offerOnce hands a container over if that was not done.
+func (d *Destination) offerOnce(dir string, c container) {
+	if _, known := d.find(func(dk handoff.Docking) bool { return dk.ID == c.Docking }); known || c.Gone {
+		return
+	}
+	d.publish(dir, c)
+	d.Log.Info("a recording is complete", slog.String("container", c.Name), slog.String("account", c.Account), slog.Int64("objects", c.Objects), slog.Int64("bytes", c.Bytes))
+}
+
 // leave notes that a container's last file is gone.
 func (d *Destination) leave(dir string, c *container) error {
 	files := filepath.Join(dir, "files")

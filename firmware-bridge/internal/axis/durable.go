@@ -17,11 +17,13 @@ const (
 	newName  = ".new-"
 )
 
+var errUncertain = errors.New("the disk gave an error when it was told to keep a change")
+
 // maxRecord bounds a record that is read back, bytes.
 const maxRecord = 1 << 20
 
-// writeRecord makes or replaces a file in one step: temporary file, fsync, rename, fsync of the folder. It is durable when it returns nil; on
-// an error the old file is as it was.
+// writeRecord makes or replaces a file in one step: temporary file, fsync, rename, fsync of the folder. It is durable when it returns nil. With
+// errUncertain the new file is there and may not outlast a power cut; on any other error the old file is as it was.
 func writeRecord(path string, v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -38,7 +40,10 @@ func writeRecord(path string, v any) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(filepath.Dir(path))
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("%w: %w", errUncertain, err)
+	}
+	return nil
 }
 
 func readRecord(path string, v any) error {

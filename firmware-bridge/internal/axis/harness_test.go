@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -31,11 +32,13 @@ const (
 )
 
 // testUsers has one user, with the cheapest hash that is allowed.
-func testUsers(t *testing.T) *Users {
+func testUsers(t *testing.T) *Users { return testUsersIn(t, t.TempDir()) }
+
+func testUsersIn(t *testing.T, dir string) *Users {
 	t.Helper()
 	h := hash{memory: 8 << 10, time: 1, threads: 1, salt: []byte("saltsalt")}
 	h.sum = h.of([]byte(testKey), 32)
-	path := filepath.Join(t.TempDir(), "users")
+	path := filepath.Join(dir, fmt.Sprint("users-", os.Getpid()))
 	if err := os.WriteFile(path, []byte(testUser+":"+h.String()+"\nother:"+h.String()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +66,8 @@ type site struct {
 func newSite(t *testing.T, change ...func(*Config)) *site {
 	t.Helper()
 	s := &site{t: t, clock: &clock{}, log: &bytes.Buffer{}}
-	c := Config{State: t.TempDir(), Users: testUsers(t), Slot: "axis", Reserve: 1 << 20, MaxObject: 64 << 20, Uploads: 8, TokenLife: time.Hour,
-		Idle: 20 * time.Second, Erases: true, Now: s.clock.now, Log: slog.New(slog.NewTextHandler(&locked{w: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	c := config(t.TempDir(), s)
+	c.Users = testUsers(t)
 	for _, f := range change {
 		f(&c)
 	}
@@ -75,6 +78,11 @@ func newSite(t *testing.T, change ...func(*Config)) *site {
 	})
 	s.open(c)
 	return s
+}
+
+func config(state string, s *site) Config {
+	return Config{State: state, Slot: "axis", Reserve: 1 << 20, MaxObject: 64 << 20, Uploads: 8, TokenLife: time.Hour, Idle: 20 * time.Second, Erases: true,
+		Now: s.clock.now, Log: slog.New(slog.NewTextHandler(&locked{w: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 }
 
 func (s *site) open(c Config) {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -77,47 +76,38 @@ func tooLarge(limit int64) error {
 }
 
 // take brings the bytes to disk, compares the hash that the sender gave, and commits. Of what was complete before, it only takes the hash.
-func (d *Destination) take(w http.ResponseWriter, q request, dir string, limit int64, compare bool, o *object) (err error) {
-	var dst io.Writer = io.Discard
-	in := &budget{space: d.store.space}
-	if !compare {
-		if err := in.begin(q.ContentLength); err != nil {
+func (d *Destination) take(w http.ResponseWriter, q request, dir string, limit int64, compare bool, o *object) error {
+	if compare {
+		if err := d.copyBody(w, q, io.Discard, limit, o); err != nil {
 			return err
 		}
-		defer in.end()
-		o.Part = randomID()
-		path := filepath.Join(dir, "parts", o.Part)
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
-		if errors.Is(err, fs.ErrNotExist) {
-			return errComplete // it became so right now
-		}
-		if err != nil {
-			return d.store.space.note(err)
-		}
-		defer func() {
-			if err != nil {
-				err = errors.Join(err, f.Close(), removed(path))
-			}
-		}()
-		dst = &part{f, in}
+		return d.commit(dir, *o)
 	}
-	if err := d.copyBody(w, q, dst, limit, o); err != nil {
-		return d.store.space.note(err)
-	}
-	if p, ok := dst.(*part); ok {
-		if err := errors.Join(p.f.Sync(), syncDir(filepath.Join(dir, "parts"))); err != nil {
-			return d.store.space.note(err)
-		}
-	}
-	if err := d.commit(dir, *o); err != nil {
+	in := &budget{space: d.store.space}
+	if err := in.begin(q.ContentLength); err != nil {
 		return err
 	}
-	if p, ok := dst.(*part); ok {
-		if err := p.f.Close(); err != nil {
-			d.Log.Warn("a received file was not closed cleanly; it is durable", slog.String("object", o.Name), slog.Any("error", err))
-		}
+	defer in.end()
+	o.Part = randomID()
+	path := filepath.Join(dir, "parts", o.Part)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fileMode)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errComplete // it became so right now
 	}
-	return nil
+	if err != nil {
+		return d.store.space.note(err)
+	}
+	err = d.copyBody(w, q, &part{f, in}, limit, o)
+	if err == nil {
+		err = errors.Join(f.Sync(), syncDir(filepath.Dir(path)))
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = d.commit(dir, *o)
+	}
+	if err != nil && !errors.Is(err, errUncertain) {
+		err = errors.Join(err, removed(path))
+	}
+	return d.store.space.note(err)
 }
 
 // removed takes away a part; the container's completion may have done so.
@@ -133,6 +123,8 @@ func (d *Destination) copyBody(w http.ResponseWriter, q request, dst io.Writer, 
 	body := &patient{r: q.Body, ctl: http.NewResponseController(w), now: d.Now, idle: d.Idle, ctx: q.Context()}
 	n, err := io.CopyBuffer(struct{ io.Writer }{io.MultiWriter(dst, sum, etag)}, io.LimitReader(body, limit+1), make([]byte, 256<<10))
 	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return errSilent
 	case err != nil:
 		return err
 	case n > limit:

@@ -35,6 +35,7 @@ var (
 	errUnsupported = refusef(400, "This part of Swift is not supported here; nothing was changed.")
 	errMethod      = refusef(405, "This method is not supported here; nothing was changed. What was stored goes only on proof that it is archived.")
 	errUnread      = refusef(403, "Recordings are not given out here; read them at the server.")
+	errSilent      = refusef(408, "The sender was silent for too long; the object was not stored. Send it again.")
 	errLength      = refusef(411, "The length of the object must be given, or its transfer be chunked; nothing was stored.")
 )
 

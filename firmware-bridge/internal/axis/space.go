@@ -8,7 +8,7 @@ import (
 )
 
 // step is how much is promised at a time to a sender who does not say how much is coming.
-const step = 8 << 20
+const step = 1 << 20
 
 // space keeps the disk from running full: what is being received was promised before, and the reserve stays free. Safe for concurrent use.
 type space struct {

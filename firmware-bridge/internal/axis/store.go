@@ -62,7 +62,8 @@ func special(name string) bool { return name == "System" || name == "Users" || n
 type store struct {
 	dir   string
 	space *space
-	locks [64]sync.Mutex // of containers, by a hash of their folder
+	offer func(dir string, c container) // hands a complete container over, if that was not done; its lock is held
+	locks [64]sync.Mutex                // of containers, by a hash of their folder
 
 	mu    sync.Mutex
 	count map[string]int64 // containers of each account
@@ -140,46 +141,50 @@ func (s *store) each(dir string, f func(object) error) error {
 	return nil
 }
 
-// putContainer makes a container, or changes the metadata of one that is there; change says how. It reports whether it was made, and whether the
-// change made it complete.
-func (s *store) putContainer(account, name string, now int64, only bool, change func(*container) error) (made, completed bool, c container, err error) {
+// putContainer makes a container, or changes the metadata of one that is there; change says how. It reports whether it was made. A container that
+// is complete then is offered.
+func (s *store) putContainer(account, name string, now int64, only bool, change func(*container) error) (made bool, err error) {
 	dir := s.containerDir(account, name)
 	defer s.lock(dir)()
-	c, err = s.container(dir)
+	c, err := s.container(dir)
 	switch {
 	case errors.Is(err, errNoContainer) && !only:
 		if err := s.makeContainer(account, dir); err != nil {
-			return false, false, c, err
+			return false, err
 		}
 		made, c = true, container{Account: account, Name: name, Meta: meta{}, Created: now}
 	case err != nil:
-		return false, false, c, err
+		return false, err
 	}
 	before := maps.Clone(c.Meta)
 	if err := change(&c); err != nil {
-		return false, false, c, err
+		return false, err
 	}
-	if !made && (c.complete() || maps.Equal(before, c.Meta)) {
-		return false, false, c, nil
+	if c.complete() {
+		s.offer(dir, c) // the answer to its completion may have been an error all the same
+		return false, nil
+	}
+	if !made && maps.Equal(before, c.Meta) {
+		return false, nil
 	}
 	if strings.EqualFold(c.Meta["status"], "Complete") && !special(name) {
 		if err := s.seal(dir, &c); err != nil {
-			return false, false, c, err
+			return false, err
 		}
-		completed = true
 	}
 	if err := s.space.note(writeRecord(filepath.Join(dir, "container.json"), c)); err != nil {
-		return false, false, c, err // not complete either
+		return false, err
 	}
 	if made {
 		s.mu.Lock()
 		s.count[account]++
 		s.mu.Unlock()
 	}
-	if completed {
-		return made, true, c, os.RemoveAll(filepath.Join(dir, "parts")) // the bytes are in files
+	if c.complete() {
+		s.offer(dir, c)
+		return made, os.RemoveAll(filepath.Join(dir, "parts")) // the bytes are in files
 	}
-	return made, false, c, nil
+	return made, nil
 }
 
 func (s *store) makeContainer(account, dir string) error {

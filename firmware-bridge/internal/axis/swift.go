@@ -4,7 +4,6 @@ import (
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -98,7 +97,7 @@ func (d *Destination) containerRequest(w http.ResponseWriter, q request) error {
 	if err != nil {
 		return err
 	}
-	made, completed, c, err := d.putContainer(q.account, q.container, d.Now().UnixMilli(), q.Method == http.MethodPost, func(c *container) error {
+	made, err := d.putContainer(q.account, q.container, d.Now().UnixMilli(), q.Method == http.MethodPost, func(c *container) error {
 		if !c.complete() {
 			return c.Meta.merge(change)
 		}
@@ -109,10 +108,6 @@ func (d *Destination) containerRequest(w http.ResponseWriter, q request) error {
 		}
 		return nil
 	})
-	if completed { // that is durable, whatever else went wrong
-		d.publish(d.containerDir(c.Account, c.Name), c)
-		d.Log.InfoContext(q.Context(), "a recording is complete", slog.String("container", c.Name), slog.String("account", c.Account), slog.Int64("objects", c.Objects), slog.Int64("bytes", c.Bytes))
-	}
 	if err != nil {
 		return err
 	}
