@@ -39,7 +39,7 @@ const classBlock = "/sys/class/block"
 // Scan lists the disks for which want, given port and whether it is USB, says so. A device that goes away meanwhile is left out.
 func Scan(want func(port string, usb bool) bool) ([]Disk, error) {
 	swaps, err := os.ReadFile("/proc/swaps")
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel may be without
 		return nil, err
 	}
 	entries, err := os.ReadDir(classBlock)
