@@ -33,6 +33,7 @@ type cli struct {
 	settings
 
 	Run     runCmd     `cmd:"" help:"Take in recorders that are plugged in, until stopped. Needs root."`
+	Axis    axisHelp   `cmd:"" passthrough:"" help:"Receive recordings that body-worn systems push: a process of its own, without root. See axis --help."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -62,6 +63,9 @@ func Main(args []string, stdout, stderr io.Writer) (code int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once; nothing on a recorder suffers from it
+	if len(args) > 0 && args[0] == "axis" {
+		return axisMain(ctx, args[1:], stdout, stderr)
+	}
 	var c cli
 	parser, err := kong.New(&c, kong.Name("camseal-bridge"), kong.Description("Finds recorders on the ports of a dock, and lets the agent read them."),
 		kong.Configuration(configfile.YAML, "/etc/camseal/bridge.yaml"), kong.UsageOnError(), kong.Writers(stdout, stderr),

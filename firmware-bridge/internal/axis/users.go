@@ -148,7 +148,7 @@ func ReadUsers(path string) (*Users, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(u.hashes) == 0 {
-		return nil, fmt.Errorf("%s names no user: nobody could send anything. Make a line with camseal-bridge axis-user NAME", path)
+		return nil, fmt.Errorf("%s names no user: nobody could send anything. Make a line with camseal-bridge axis user NAME", path)
 	}
 	return u, nil
 }
