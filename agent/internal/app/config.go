@@ -34,6 +34,9 @@ type settings struct {
 	Station        string        `help:"Name of this dock, for people. Default: the machine's name."`
 	Bridges        []string      `help:"Sockets of the bridges whose recorders run takes in." placeholder:"SOCKET"`
 	Slots          []string      `help:"Slots of this dock, in the order of their tiles." placeholder:"SLOT"`
+	Kiosk          string        `help:"Address of the dock's touch page, such as 127.0.0.1:8090. Empty: none." placeholder:"HOST:PORT"`
+	KioskHosts     []string      `help:"Names under which the page may be asked for, besides this machine's own." placeholder:"HOST"`
+	Lang           string        `help:"Language of whoever has chosen none: zh-CN or en." default:"zh-CN" enum:"zh-CN,en"`
 	SequenceGap    time.Duration `help:"Files of one recorder that follow each other within this time are one sequence." default:"2m"`
 	HeaderDeadline time.Duration `help:"Time from taking in to the case header; after it, it is late." default:"24h"`
 	ExportDeadline time.Duration `help:"Time from filming to taking in; after it, the dock says so. 0: none." default:"72h"`
@@ -53,6 +56,8 @@ func (s *settings) check() error {
 		return usagef("uploads: %d is not between 1 and 64", s.Uploads)
 	case s.Settle < 0 || s.Poll <= 0 || s.Gather < 0:
 		return usagef("settle, poll and gather are times such as 3s")
+	case s.Kiosk != "" && len(s.Bridges) == 0:
+		return usagef("kiosk: it shows recorders, and no bridge is named under bridges")
 	case s.SequenceGap < 0 || s.HeaderDeadline <= 0 || s.ExportDeadline < 0:
 		return usagef("sequence-gap, header-deadline and export-deadline are times such as 24h")
 	case s.ChainPCR < 8 || s.ChainPCR > 15:

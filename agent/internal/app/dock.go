@@ -3,10 +3,15 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"time"
 
 	"camseal/agent/internal/dock"
+	"camseal/agent/internal/kiosk"
 )
 
 // newDock makes the docking station, if there is a bridge to follow.
@@ -26,6 +31,32 @@ func (n *node) newDock() error {
 		Server: n.client, Log: log, Health: n.health, Online: n.uplink.Online, SequenceGap: n.set.SequenceGap, HeaderDeadline: n.set.HeaderDeadline,
 		ExportDeadline: n.set.ExportDeadline, ReadAtOnce: n.set.Readers, Except: n.own(), Now: now, Logger: n.log})
 	return err
+}
+
+const headerWait = 10 * time.Second
+
+// serveKiosk serves the dock's touch page, if it is wanted.
+func (n *node) serveKiosk() error {
+	if n.set.Kiosk == "" {
+		return nil
+	}
+	page, err := kiosk.New(kiosk.Config{Station: n.dock, Now: now, Log: n.log, Lang: n.set.Lang, Hosts: n.set.KioskHosts})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", n.set.Kiosk)
+	if err != nil {
+		return usagef("kiosk: %v; give another address, or end what uses this one", err)
+	}
+	n.kiosk = &http.Server{Handler: page, ReadHeaderTimeout: headerWait, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug)}
+	n.serving.Go(func() {
+		if err := n.kiosk.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			n.log.Error("the dock's page: " + err.Error())
+		}
+	})
+	n.log.Info("the dock's page", slog.String("address", "http://"+l.Addr().String()))
+	return nil
 }
 
 // health is what the dock shows of the agent.

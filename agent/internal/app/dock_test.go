@@ -583,7 +583,7 @@ func TestRegisterAndSignIn(t *testing.T) {
 		return true
 	})
 	s.run()
-	s.until("register", func(dock.Snapshot) bool { return s.dock.Register() != nil })
+	s.until("register", func(dock.Snapshot) bool { return s.dock.Register(t.Context()) != nil })
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}

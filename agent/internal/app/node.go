@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -50,6 +51,7 @@ type node struct {
 	stopUplink context.CancelFunc
 	up         sync.WaitGroup
 	socket     io.Closer
+	kiosk      *http.Server
 	serving    sync.WaitGroup
 }
 
@@ -126,6 +128,9 @@ func (n *node) start(ctx context.Context, path string) error {
 	n.taker = &source.Taker{Spool: sp, ChunkSize: int64(n.set.ChunkSize), Settle: n.set.Settle, Readers: n.set.Readers, Now: now, Log: n.log,
 		Anchor: n.uplink.Anchor, Counted: n.counted}
 	if err := n.newDock(); err != nil {
+		return err
+	}
+	if err := n.serveKiosk(); err != nil {
 		return err
 	}
 	if err := n.serve(); err != nil {
@@ -247,10 +252,13 @@ func (n *node) own() string {
 // close ends everything in reverse order. What is taken in is sealed, as far as the TPM answers, and all of it is durable.
 func (n *node) close() error {
 	var errs []error
+	if n.kiosk != nil {
+		errs = append(errs, n.kiosk.Close())
+	}
 	if n.socket != nil {
 		errs = append(errs, n.socket.Close())
-		n.serving.Wait()
 	}
+	n.serving.Wait()
 	if n.stopUplink != nil {
 		n.stopUplink()
 		n.up.Wait()

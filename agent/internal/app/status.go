@@ -16,7 +16,8 @@ import (
 )
 
 type statusCmd struct {
-	JSON bool `name:"json" help:"As one JSON object."`
+	JSON  bool `name:"json" help:"As one JSON object."`
+	Watch bool `help:"Show the dock as its page does, again whenever it changes, until interrupted."`
 }
 
 // agentStatus is what status prints and GET /status answers.
@@ -88,6 +89,9 @@ func (n *node) status(ctx context.Context) agentStatus {
 
 // Run asks the running agent, or looks into the spool.
 func (c *statusCmd) Run(ctx context.Context, set *settings, con *console) error {
+	if c.Watch {
+		return watchDock(ctx, set, con)
+	}
 	st, err := readStatus(ctx, set)
 	if err != nil {
 		return err

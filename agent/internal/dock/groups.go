@@ -194,7 +194,7 @@ func (d *Dock) flags(g Group) (flags []string) {
 	if g.Header.Spoken == nil {
 		flags = append(flags, FlagNoVoice)
 	}
-	reg := d.Register()
+	reg := d.Register(context.Background())
 	if reg == nil {
 		return flags
 	}

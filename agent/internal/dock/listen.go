@@ -78,7 +78,7 @@ func (k *docking) listenTo(id evidence.RecordingID, r spool.Recording) error {
 		return err
 	}
 	defer f.Close()
-	h, wav, err := k.Listener.Listen(k.ctx, f, k.Register())
+	h, wav, err := k.Listener.Listen(k.ctx, f, k.Register(k.ctx))
 	if err != nil {
 		return err
 	}

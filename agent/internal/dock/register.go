@@ -24,7 +24,7 @@ const (
 )
 
 // Register returns the register that was received last; nil: none was.
-func (d *Dock) Register() *transport.Register {
+func (d *Dock) Register(context.Context) *transport.Register {
 	d.registerMu.Lock()
 	defer d.registerMu.Unlock()
 	return d.register
@@ -66,7 +66,7 @@ func (d *Dock) followRegister(ctx context.Context) {
 
 func (d *Dock) fetchRegister(ctx context.Context) error {
 	var version evidence.Digest
-	if old := d.Register(); old != nil {
+	if old := d.Register(ctx); old != nil {
 		version = old.Version
 	}
 	r, err := d.Server.Register(ctx, version)
@@ -93,7 +93,7 @@ func (d *Dock) fetchRegister(ctx context.Context) error {
 
 // SignIn finds the officer with this card, or with this certificate number and PIN. Errors: ErrNoRegister, ErrTooMany, ErrSignIn.
 func (d *Dock) SignIn(ctx context.Context, card, certificate, pin string) (Officer, error) {
-	reg := d.Register()
+	reg := d.Register(ctx)
 	if reg == nil {
 		return Officer{}, ErrNoRegister
 	}
