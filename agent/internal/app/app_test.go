@@ -213,7 +213,7 @@ func TestWithoutTPM(t *testing.T) {
 
 func TestUsageErrors(t *testing.T) {
 	conf := write(t, filepath.Join(t.TempDir(), "agent.yaml"), []byte("chunk-size: 8MiB\nchunksize: 3\n"))
-	good := write(t, filepath.Join(t.TempDir(), "agent.yaml"), []byte("# comment\nchunk-size: 8192\nwatch: [/a, /b]\nreaders: 3\nsettle: 1s\nlock: [compliance]\n"))
+	good := write(t, filepath.Join(t.TempDir(), "agent.yaml"), []byte("# comment\nchunk-size: 8192\nfolders: [/a, /b]\nreaders: 3\nsettle: 1s\nlock: [compliance]\n"))
 	shipped, err := os.ReadFile("../../../deploy/agent.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ type settings struct {
 	Uploads      int             `help:"Chunks sent at once." default:"4"`
 	Gather       time.Duration   `help:"Least time between two seals." default:"100ms"`
 	Lock         []evidence.Lock `help:"Locks of the server's vault that free the local copy." default:"compliance,folder"`
-	Watch        []string        `help:"Folders that run watches." placeholder:"DIR"`
+	Folders      []string        `help:"Folders that run watches." placeholder:"DIR"`
 	Poll         time.Duration   `help:"How often run looks into them." default:"5s"`
 
 	Station        string        `help:"Name of this dock, for people. Default: the machine's name."`

@@ -262,7 +262,7 @@ func TestUnreadable(t *testing.T) {
 // TestWatch: run takes in what appears, waits while it grows, and ends cleanly.
 func TestWatch(t *testing.T) {
 	s := newSite(t, "software")
-	s.extra = []string{"--watch", s.footage, "--poll", "50ms", "--settle", "300ms"}
+	s.extra = []string{"--folders", s.footage, "--poll", "50ms", "--settle", "300ms"}
 	cmd := s.process("run")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

@@ -24,7 +24,7 @@ func (runCmd) Run(ctx context.Context, set *settings, con *console) error {
 		return err
 	}
 	log.InfoContext(ctx, "the agent runs", slog.String("version", software()), slog.String("device", n.tpm.Key().Name().String()),
-		slog.String("class", string(n.tpm.Key().Class())), slog.Any("watch", set.Watch))
+		slog.String("class", string(n.tpm.Key().Class())), slog.Any("folders", set.Folders))
 	docking, stop := context.WithCancel(ctx)
 	var docks sync.WaitGroup
 	if n.dock != nil {
@@ -68,7 +68,7 @@ func (w *watch) run(ctx context.Context, n *node) error {
 	tick := time.NewTicker(n.set.Poll)
 	defer tick.Stop()
 	for {
-		if err := n.taker.Take(ctx, n.set.Watch, o); err != nil {
+		if err := n.taker.Take(ctx, n.set.Folders, o); err != nil {
 			return err
 		}
 		w.forget()

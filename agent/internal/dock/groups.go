@@ -213,8 +213,8 @@ func (d *Dock) flags(g Group) (flags []string) {
 	return flags
 }
 
-// Confirm says a case header, or a correction of it, for each recording of a group. The words that were heard go with it. Errors: ErrNoGroup,
-// ErrIncomplete.
+// Confirm says a case header, or a correction of it, for each recording of a group. Spoken says whether it was spoken; what was heard goes with it
+// then, and not what the caller says was heard. Errors: ErrNoGroup, ErrIncomplete.
 func (d *Dock) Confirm(ctx context.Context, id evidence.RecordingID, h evidence.Header, by Officer) error {
 	if blank(h.Department, h.Cause, h.Time, h.Place) || len(h.Officers) == 0 {
 		return ErrIncomplete
@@ -230,8 +230,9 @@ func (d *Dock) Confirm(ctx context.Context, id evidence.RecordingID, h evidence.
 	if err != nil {
 		return err
 	}
+	voice := h.Spoken != nil && heard != nil && heard.Until > heard.From
 	h.Confirmed, h.Spoken = who(by), nil
-	if heard != nil && heard.Transcript != "" {
+	if voice {
 		h.Spoken = &evidence.SpokenHeader{Confidence: heard.Confidence, Engine: heard.Engine, From: heard.From, Transcript: heard.Transcript, Until: heard.Until}
 	}
 	first := true
