@@ -423,6 +423,18 @@ func TestReleasedOnPermit(t *testing.T) {
 	})
 }
 
+// TestReleasedAtALaterDocking: what was stored before the bridge was allowed to erase goes when its recorder is docked again.
+func TestReleasedAtALaterDocking(t *testing.T) {
+	s := newStation(t)
+	root := recorder(t, 1, map[string]int{"a.mp4": 9000})
+	id := s.plug("1", "BZ1", "V1", root, false)
+	s.until("stored", func(snap dock.Snapshot) bool { return snap.Tiles[0].Stored == 1 })
+	s.pull(id)
+	s.tile("1", dock.TileEmpty)
+	s.plug("2", "BZ1", "V1", root, true)
+	s.until("released", func(snap dock.Snapshot) bool { return snap.Tiles[1].Released == 1 })
+}
+
 // TestRefusedPermitKeepsTheFileAndSaysSo: what the bridge refuses stays, no release is said, and the tile tells a person.
 func TestRefusedPermitKeepsTheFileAndSaysSo(t *testing.T) {
 	s := newStation(t)

@@ -19,8 +19,10 @@ const erasing = "erasing/"
 // stays on the recorder, and a person is told.
 func (k *docking) eraseAll() {
 	for {
-		changed := k.Spool.Changed()
+		spooled := k.Spool.Changed()
+		k.look(k.ctx)
 		k.Dock.mu.Lock()
+		changed := k.changed
 		var due []evidence.RecordingID
 		waiting := false
 		for _, id := range k.recs {
@@ -49,8 +51,8 @@ func (k *docking) eraseAll() {
 		select {
 		case <-k.ctx.Done():
 			return
+		case <-spooled:
 		case <-changed:
-			k.look(k.ctx)
 		}
 	}
 }
