@@ -181,6 +181,13 @@ func parseProfile(raw []byte) (*Profile, error) {
 	if len(raw) > maxYAML {
 		return nil, fmt.Errorf("it has more than %d bytes", maxYAML)
 	}
+	var tree yaml.Node
+	if err := yaml.Unmarshal(raw, &tree); err != nil {
+		return nil, err
+	}
+	if aliased(&tree) {
+		return nil, errors.New("an alias (*) can grow without end; write out what it stands for")
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
 	var d document
@@ -191,6 +198,10 @@ func parseProfile(raw []byte) (*Profile, error) {
 		return nil, errors.New("there is something after the profile")
 	}
 	return d.profile()
+}
+
+func aliased(n *yaml.Node) bool {
+	return n.Kind == yaml.AliasNode || slices.ContainsFunc(n.Content, aliased)
 }
 
 var profileName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,39}$`)
@@ -208,7 +219,7 @@ func (d *document) profile() (*Profile, error) {
 	p := &Profile{name: d.Name, model: d.Model, gbk: d.Encoding == "gbk", defaultSerials: d.DefaultSerials, kinds: map[string]handoff.Kind{},
 		important: marking{lower(d.Important.Words), lower(d.Important.Prefixes), lower(d.Important.Suffixes), lower(d.Important.Folders)}}
 	for _, f := range lower(d.Folders) {
-		if _, err := path.Match(f, ""); err != nil || f == "" || path.IsAbs(f) || path.Clean(f) != f {
+		if _, err := path.Match(f, ""); err != nil || f == "." || !fs.ValidPath(f) {
 			return nil, fmt.Errorf("folder %q is not a pattern such as dcim/*cam", f)
 		}
 		p.folders = append(p.folders, f)

@@ -121,8 +121,12 @@ func (p *Profile) remarks(raw []byte, s *sidecar) []remark {
 			break
 		}
 		g := groups{s.line, m}
-		list = append(list, remark{file: g.get("file"), offset: offset(g.get("offset")), at: moment(s.layout, g.get("time")), text: text(strings.TrimSpace(g.get("text")), maxMarkText),
-			important: slices.Contains(p.important.Words, strings.ToLower(g.get("important"))), serial: text(g.get("serial"), maxWord)})
+		r := remark{file: g.get("file"), offset: offset(g.get("offset")), at: moment(s.layout, g.get("time")), text: text(strings.TrimSpace(g.get("text")), maxMarkText),
+			important: slices.Contains(p.important.Words, strings.ToLower(g.get("important"))), serial: text(g.get("serial"), maxWord)}
+		if g.get("offset") != "" && r.offset < 0 || g.get("time") != "" && r.at < 0 {
+			continue // it only looks like a line
+		}
+		list = append(list, r)
 	}
 	return list
 }

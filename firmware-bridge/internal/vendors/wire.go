@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -95,9 +96,9 @@ func raw(f *os.File) error {
 type wire struct {
 	zone *time.Location
 
-	mu     sync.Mutex // held while a question is under way
 	conn   stream
-	closed bool
+	mu     sync.Mutex // held while a question is under way
+	closed atomic.Bool
 }
 
 var _ Recorder = (*wire)(nil)
@@ -109,7 +110,7 @@ const anyLength = -1
 func (w *wire) ask(ctx context.Context, c Command, payload []byte, length int) ([]byte, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed {
+	if w.closed.Load() {
 		return nil, ErrClosed
 	}
 	answer, err := w.exchange(ctx, c, payload)
@@ -118,8 +119,7 @@ func (w *wire) ask(ctx context.Context, c Command, payload []byte, length int) (
 	}
 	var refused *Refused
 	if err != nil && !errors.As(err, &refused) {
-		w.closed = true // a late answer would be taken for that of the next question
-		w.conn.Close()
+		err = errors.Join(err, w.Close()) // a late answer would be taken for that of the next question
 	}
 	if err != nil {
 		return nil, fmt.Errorf("recorder's %s: %w", c, err)
@@ -130,7 +130,8 @@ func (w *wire) ask(ctx context.Context, c Command, payload []byte, length int) (
 func (w *wire) exchange(ctx context.Context, c Command, payload []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Unix(1, 0)) })()
+	stop := context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Unix(1, 0)) }) // an error means that it is closed already
+	defer stop()
 	frame, err := AppendFrame(nil, c, payload)
 	if err != nil {
 		return nil, err
@@ -141,6 +142,9 @@ func (w *wire) exchange(ctx context.Context, c Command, payload []byte) ([]byte,
 	got, answer, err := ReadFrame(w.conn)
 	if err != nil {
 		return nil, cause(ctx, err)
+	}
+	if !stop() { // the deadline would hit the next question
+		return nil, cause(ctx, ctx.Err())
 	}
 	if got != c|answerBit || len(answer) == 0 {
 		return nil, &Rubbish{fmt.Sprintf("%s with %d bytes is no answer to %s", got, len(answer), c)}
@@ -255,11 +259,8 @@ func (w *wire) ToStorage(ctx context.Context) error {
 }
 
 func (w *wire) Close() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closed {
+	if w.closed.Swap(true) {
 		return nil
 	}
-	w.closed = true
 	return w.conn.Close()
 }
