@@ -293,3 +293,11 @@ func fill(n int, seed byte) []byte {
 	}
 	return b
 }
+
+// write makes a file with just this mode, and returns its path.
+func write(t *testing.T, path, text string, mode os.FileMode) string {
+	t.Helper()
+	must(t, os.WriteFile(path, []byte(text), mode))
+	must(t, os.Chmod(path, mode))
+	return path
+}

@@ -24,6 +24,8 @@ type medium struct {
 	slot   string
 	cancel context.CancelFunc
 
+	writable []string // devices that could be written to before they were set read-only; only hold's goroutine
+
 	mu       sync.Mutex
 	gone     bool
 	dockings []*docking
@@ -38,6 +40,11 @@ func (s *Station) hold(ctx context.Context, m *medium, first *docking) {
 	m.mu.Lock()
 	all := m.dockings
 	m.mu.Unlock()
+	for _, name := range m.writable { // the setting would stay with the device, for whatever is plugged in next
+		if err := m.allowWriting(name); err != nil {
+			s.cfg.Log.Debug("a device is gone, or holds another medium", slog.String("device", name), slog.Any("error", err))
+		}
+	}
 	for _, d := range all {
 		s.board.remove(d)
 		if err := storage.Unmount(s.root(d)); err != nil {
@@ -109,11 +116,29 @@ func (s *Station) claim(ctx context.Context, m *medium, first *docking) error {
 		}
 	}
 	s.board.set(first, func(d *handoff.Docking) { d.State, d.Fault = handoff.StateOpening, "" })
-	d, err := storage.OpenDevice("/dev/"+m.disk.Name, m.disk.Seq)
+	return m.forbidWriting(m.disk.Name)
+}
+
+// forbidWriting sets a device of the medium read-only.
+func (m *medium) forbidWriting(name string) error {
+	d, err := storage.OpenDevice("/dev/"+name, m.disk.Seq)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.ReadOnly(true), d.Close())
+	was, err := d.IsReadOnly()
+	if err == nil && !was {
+		m.writable = append(m.writable, name)
+		err = d.ReadOnly(true)
+	}
+	return errors.Join(err, d.Close())
+}
+
+func (m *medium) allowWriting(name string) error {
+	d, err := storage.OpenDevice("/dev/"+name, m.disk.Seq)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.ReadOnly(false), d.Close())
 }
 
 // volume is a file system on a medium.
@@ -162,7 +187,7 @@ func (s *Station) mount(ctx context.Context, m *medium, d *docking, v volume, to
 		return err
 	}
 	defer dev.Close()
-	if err := dev.ReadOnly(true); err != nil {
+	if err := m.forbidWriting(v.name); err != nil {
 		return err
 	}
 	root := s.root(d)

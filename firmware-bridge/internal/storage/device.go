@@ -69,5 +69,11 @@ func (d *Device) ReadOnly(on bool) error {
 	return os.NewSyscallError("set the device read-only or writable", unix.IoctlSetPointerInt(int(d.f.Fd()), unix.BLKROSET, value))
 }
 
+// IsReadOnly says whether writing to the device is forbidden: by ReadOnly, by its own switch, or by how it was plugged in.
+func (d *Device) IsReadOnly() (bool, error) {
+	n, err := unix.IoctlGetInt(int(d.f.Fd()), unix.BLKROGET)
+	return n != 0, os.NewSyscallError("ask whether the device is read-only", err)
+}
+
 // Close closes the device. What is mounted from it stays.
 func (d *Device) Close() error { return d.f.Close() }

@@ -47,13 +47,14 @@ func OpenFile(mount string, raw []byte, size uint64) (*File, error) {
 		return nil, err
 	}
 	defer root.Close()
+	if err := regular(int(root.Fd()), string(raw[1:])); err != nil {
+		return nil, err
+	}
 	f, err := beneath(int(root.Fd()), string(raw[1:]), unix.O_RDONLY|unix.O_DIRECT|unix.O_NONBLOCK)
-	switch {
-	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV):
-		return nil, &ChangedError{"a symbolic link, or another mount, stands in its path"}
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EOPNOTSUPP):
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, fmt.Errorf("the file can't be read past the cache: %w", err)
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
 	}
 	file := &File{f: f, path: string(raw[1:])}
@@ -61,6 +62,29 @@ func OpenFile(mount string, raw []byte, size uint64) (*File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return file, nil
+}
+
+// regular looks at what stands at a path, before it is opened: a pipe would wait.
+func regular(root int, path string) error {
+	f, err := beneath(root, path, unix.O_PATH)
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EXDEV) {
+		return &ChangedError{"a symbolic link, or another mount, stands in its path"}
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return os.NewSyscallError("stat", err)
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return nil
+	case unix.S_IFLNK: // O_PATH opens links themselves
+		return &ChangedError{"a symbolic link stands in its place"}
+	}
+	return &ChangedError{"it is no regular file"}
 }
 
 func (f *File) look(root int, size uint64) error {
