@@ -94,7 +94,7 @@ func (s *site) frame(c *gin.Context, title string, v view) (frame, error) {
 	return f, nil
 }
 
-var functions = template.FuncMap{"bytes": bytesText, "span": span, "escape": url.PathEscape}
+var functions = template.FuncMap{"bytes": bytesText, "span": span, "escape": url.PathEscape, "inc": func(i int) int { return i + 1 }}
 
 // bytesText writes a size with three digits or so, and none that pretends to be exact.
 func bytesText(n uint64) string {

@@ -194,6 +194,9 @@ func (s *site) heardRegion(ctx context.Context, l lang, id string) ([]region, er
 		return nil, err
 	}
 	heard := region{In: "heard", Order: []string{}}
+	if g.Heard == nil && g.Header != nil { // typed only, and nothing is listened for any more
+		return []region{heard}, nil
+	}
 	err = heard.add(s, "heard-panel", "heard", groupOf(g, l, s.Now()))
 	return []region{heard}, err
 }

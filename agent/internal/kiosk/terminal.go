@@ -60,7 +60,7 @@ func Terminal(w io.Writer, snap dock.Snapshot, language string) error {
 func more(v tile) []string {
 	out := []string{v.Do}
 	for _, text := range v.Warn {
-		out = append(out, "! "+text)
+		out = append(out, "! "+text.Long)
 	}
 	for _, text := range append([]string{v.What, v.FilesText()}, v.Small...) {
 		if text != "" {
@@ -107,6 +107,9 @@ func cells(text string) (n int) {
 // plain makes what a terminal would obey visible instead.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
+		if r == '\u200b' { // where a line of the page may break
+			return -1
+		}
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			return '\uFFFD'
 		}

@@ -22,14 +22,17 @@ type tile struct {
 	dock.Tile
 	Lang  lang
 	Icon  string
-	Word  string   // the state
-	Who   string   // whose, else which recorder
-	What  string   // which recorder, when Who is a person
-	Far   string   // how far
-	Do    string   // what to do
-	Warn  []string // what needs a person
-	Small []string // the rest
+	Word  string    // the state
+	Who   string    // whose, else which recorder
+	What  string    // which recorder, when Who is a person
+	Far   string    // how far
+	Do    string    // what to do
+	Warn  []warning // what needs a person
+	Small []string  // the rest
 }
+
+// warning is long where there is room.
+type warning struct{ Long, Short string }
 
 // T returns a text in the page's language.
 func (t tile) T(key string) string { return t.Lang.in(key) }
@@ -50,23 +53,23 @@ func tileOf(t dock.Tile, l lang, now time.Time) tile {
 	if t.State == dock.TileFault {
 		v.Do = cmp.Or(t.Fault, v.Do)
 	} else if t.Fault != "" {
-		v.Warn = append(v.Warn, t.Fault)
+		v.Warn = append(v.Warn, warning{t.Fault, l.in("tile-fault")})
 	}
 	if t.Headers > 0 && t.State != dock.TileHeader {
-		v.Warn = append(v.Warn, fmt.Sprintf("%s: %d", l.in("headers-wait"), t.Headers))
+		v.Warn = append(v.Warn, warning{fmt.Sprintf(l.in("headers-wait"), t.Headers), fmt.Sprintf(l.in("headers-short"), t.Headers)})
 	}
 	if t.Kept > 0 {
-		v.Warn = append(v.Warn, fmt.Sprintf(l.in("kept-there"), t.Kept))
+		v.Warn = append(v.Warn, warning{fmt.Sprintf(l.in("kept-there"), t.Kept), fmt.Sprintf(l.in("kept-short"), t.Kept)})
 	}
 	switch {
 	case t.Export.IsZero():
 	case t.Overdue:
-		v.Warn = append(v.Warn, fmt.Sprintf(l.in("export-overdue"), l.when(t.Export, now)))
+		v.Warn = append(v.Warn, warning{fmt.Sprintf(l.in("export-overdue"), l.when(t.Export, now)), l.in("overdue-short")})
 	default:
 		v.Small = append(v.Small, fmt.Sprintf(l.in("export-due"), l.when(t.Export, now)))
 	}
 	if t.State == dock.TileHeader && t.Headers > 1 {
-		v.Far = fmt.Sprintf("%s: %d", l.in("headers-wait"), t.Headers)
+		v.Far = fmt.Sprintf(l.in("headers-short"), t.Headers)
 	}
 	if t.First {
 		v.Small = append(v.Small, l.in("goes-first"))
@@ -111,7 +114,7 @@ func (t tile) Bar() bool { return t.State == dock.TileReading }
 // Percent is how far the reading is.
 func (t tile) Percent() int { return percent(t.Tile) }
 
-// Files says how many of the files are done.
+// FilesText says how many of the files are done.
 func (t tile) FilesText() string {
 	if t.Files == 0 {
 		return ""

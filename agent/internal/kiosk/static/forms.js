@@ -10,6 +10,10 @@ function typed(input) {
 
 document.addEventListener('input', (e) => { if (e.isTrusted && e.target.name) typed(e.target); });
 
+// A card reader types the number and Enter: where no field has the focus, into that of the card.
+const card = document.getElementById('card');
+if (card) document.addEventListener('keydown', (e) => { if (e.target === document.body && e.key.length === 1 && e.key !== '?') card.focus(); });
+
 // camseal-pick fills a field, or a line of officers, with what is chosen from its list.
 class Pick extends HTMLElement {
   connectedCallback() {
@@ -78,7 +82,7 @@ class Rows extends HTMLElement {
     const row = this.lastElementChild.cloneNode(true);
     for (const input of row.querySelectorAll('input')) {
       input.value = '';
-      input.setAttribute('aria-label', input.placeholder + ' ' + this.children.length);
+      input.setAttribute('aria-label', input.placeholder + ' ' + (this.children.length + 1));
     }
     this.append(row);
   }
