@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -75,21 +76,32 @@ func Start(ctx context.Context, config Config) (*VM, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the dock: %w", err)
 	}
-	accels := []string{"tcg"}
-	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil {
-		_ = f.Close() // only whether it can be opened
-		accels = []string{"kvm", "tcg"}
-	}
 	var failed error
-	for _, accel := range accels {
+	for _, accel := range accelerators() {
 		vm, err := boot(ctx, config, image, accel)
 		if err == nil {
 			fmt.Fprintf(config.Log, "dock: up after %.1f s (%s)\n", vm.boot.Seconds(), accel)
 			return vm, nil
 		}
+		noKVM.Store(true)
 		failed = errors.Join(failed, fmt.Errorf("boot the dock with %s: %w", accel, err))
 	}
 	return nil, failed
+}
+
+// noKVM: it was tried and did not boot. There are machines where /dev/kvm opens and runs nothing.
+var noKVM atomic.Bool
+
+func accelerators() []string {
+	if noKVM.Load() {
+		return []string{"tcg"}
+	}
+	f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return []string{"tcg"}
+	}
+	_ = f.Close() // it was only to be opened
+	return []string{"kvm", "tcg"}
 }
 
 // prepare makes what the dock boots from, and its disk if there is none yet.
@@ -181,7 +193,11 @@ func boot(ctx context.Context, config Config, image, accel string) (*VM, error) 
 		vm.err = vm.cmd.Wait()
 		close(vm.ended)
 	}()
-	limit, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	patience := 2 * time.Minute
+	if accel == "kvm" {
+		patience = 20 * time.Second
+	}
+	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := vm.connect(limit); err != nil {
 		vm.Kill()
