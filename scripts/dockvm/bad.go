@@ -16,19 +16,30 @@ import (
 // Range is a stretch of a medium, in bytes. Both ends are multiples of 512.
 type Range struct{ From, Until int64 }
 
-// badMedium is an nbdkit that serves an image of which stretches can't be read.
+// badMedium is an nbdkit that serves an image and gives errors.
 type badMedium struct {
 	cmd    *exec.Cmd
 	socket string
 }
 
-// serveBad starts nbdkit with its ddrescue filter, which gives EIO for what a map of ddrescue calls bad.
+// serveBad starts nbdkit with two filters: ddrescue gives EIO for what a map of ddrescue calls bad (and allows no writing), error gives EIO for
+// everything while a file is there.
 func serveBad(ctx context.Context, r Recorder, name string) (*badMedium, error) {
-	if err := writeMap(name+".map", r); err != nil {
-		return nil, err
-	}
 	b := &badMedium{socket: name + ".socket"}
-	b.cmd = exec.Command("nbdkit", "--foreground", "--exit-with-parent", "--unix", b.socket, "--filter=ddrescue", "file", r.Image, "ddrescue-mapfile="+name+".map")
+	args := []string{"--foreground", "--unix", b.socket}
+	var settings []string
+	if r.Failing != "" {
+		args = append(args, "--filter=error")
+		settings = append(settings, "error=EIO", "error-rate=100%", "error-file="+r.Failing)
+	}
+	if len(r.Bad) > 0 {
+		if err := writeMap(name+".map", r); err != nil {
+			return nil, err
+		}
+		args = append(args, "--filter=ddrescue")
+		settings = append(settings, "ddrescue-mapfile="+name+".map")
+	}
+	b.cmd = exec.Command("nbdkit", append(append(args, "file", r.Image), settings...)...)
 	var said strings.Builder
 	b.cmd.Stderr = &said
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

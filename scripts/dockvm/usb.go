@@ -41,9 +41,10 @@ func controllers() []string {
 
 // Recorder is a USB storage device.
 type Recorder struct {
-	Image  string  // file with the medium's bytes; the dock can write to it
-	Serial string  // USB serial number; "": it has none
-	Bad    []Range // stretches of the medium that can't be read
+	Image   string  // file with the medium's bytes; the dock can write to it, unless there are bad stretches
+	Serial  string  // USB serial number; "": it has none
+	Bad     []Range // stretches of the medium that can't be read
+	Failing string  // while there is a file of this name on the host, nothing can be read or written; "": it never fails
 }
 
 // usb is the dock's slots.
@@ -103,7 +104,7 @@ func (u *usb) plug(slot int, r Recorder, c Config) error {
 	u.count++
 	p := &plugged{device: fmt.Sprintf("recorder%d", u.count), drive: fmt.Sprintf("medium%d", u.count)}
 	file := map[string]any{"driver": "file", "filename": r.Image, "locking": "off"}
-	if len(r.Bad) > 0 {
+	if len(r.Bad) > 0 || r.Failing != "" {
 		bad, err := serveBad(ctx, r, c.file(fmt.Sprintf("bad%d", u.count)))
 		if err != nil {
 			return err
@@ -111,7 +112,7 @@ func (u *usb) plug(slot int, r Recorder, c Config) error {
 		p.bad = bad
 		file = map[string]any{"driver": "nbd", "server": map[string]any{"type": "unix", "path": bad.socket}}
 	}
-	err := u.qmp.do(ctx, "blockdev-add", map[string]any{"driver": "raw", "node-name": p.drive, "file": file})
+	err := u.qmp.do(ctx, "blockdev-add", map[string]any{"driver": "raw", "node-name": p.drive, "read-only": len(r.Bad) > 0, "file": file})
 	if err != nil {
 		return errors.Join(err, p.bad.close())
 	}
