@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/ncw/swift/v2"
 
@@ -181,7 +182,11 @@ func TestKilledAtAnyRecord(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(dir, "files"), 0o750))
 	must(t, os.WriteFile(filepath.Join(dir, "files", clip1), []byte("x"), 0o640))
 	must(t, os.MkdirAll(filepath.Join(s.accountDir(testUser), "begun", "objects"), 0o750))
+	s.clock.ahead.Add(int64(25 * time.Hour))
 	s.again()
+	if !strings.Contains(s.logged(), "still not complete") {
+		t.Error("nobody is told of a recording that has been coming for a day")
+	}
 	c = s.connect()
 	if left := s.staged(); len(left) != 1 {
 		t.Errorf("staged: %v", left)

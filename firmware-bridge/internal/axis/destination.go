@@ -83,6 +83,9 @@ func (d *Destination) Drain() { d.draining.Store(true) }
 // Close gives the state folder back. Nothing may be served any more.
 func (d *Destination) Close() error { return errors.Join(d.journal.Close(), d.folder.Close()) }
 
+// day is how long a transfer may take before somebody should look.
+const day = 24 * time.Hour
+
 // recover looks at every container.
 func (d *Destination) recover() error {
 	accounts, err := os.ReadDir(filepath.Join(d.State, "accounts"))
@@ -121,6 +124,9 @@ func (d *Destination) recoverContainer(dir string) error {
 		return err
 	}
 	if !c.complete() {
+		if age := d.Now().Sub(time.UnixMilli(c.Created)); age > day && !special(c.Name) {
+			d.Log.Warn("a recording is still not complete; look at the body-worn system", slog.String("container", c.Name), slog.String("account", c.Account), slog.Duration("age", age))
+		}
 		return d.recoverOpen(dir)
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "parts")); err != nil {

@@ -104,6 +104,9 @@ func (d *Destination) take(w http.ResponseWriter, q request, dir string, limit i
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = d.commit(dir, *o)
 	}
+	if errors.Is(err, fs.ErrNotExist) { // it became complete meanwhile, and has no parts any more
+		return errComplete
+	}
 	if err != nil && !errors.Is(err, errUncertain) {
 		err = errors.Join(err, removed(path))
 	}

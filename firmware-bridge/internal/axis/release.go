@@ -73,7 +73,7 @@ func (d *Destination) remove(ctx context.Context, dir string, p permit.Permit) (
 	if err != nil {
 		return false, hash, internal(err, keptStaged)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // nothing is written through it
 	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		phase, hash := d.journal.Look(p.Leaf)

@@ -15,6 +15,14 @@ import (
 
 // ServeHTTP answers the subset of Swift that body-worn systems use.
 func (d *Destination) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var late time.Time
+	if r.Method == http.MethodGet { // who does not take a listing holds a connection
+		late = d.Now().Add(d.Idle)
+	}
+	if err := http.NewResponseController(w).SetWriteDeadline(late); err != nil {
+		d.answerError(w, r, err)
+		return
+	}
 	if err := d.route(w, r); err != nil {
 		d.answerError(w, r, err)
 	}
