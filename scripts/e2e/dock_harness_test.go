@@ -3,18 +3,17 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"camseal/scripts/kiosk"
 )
 
 // station is a dock: an agent of a system's server with a bridge of its own, and loop devices in the place of USB storage.
@@ -227,86 +226,25 @@ func (d *station) until(slot, what string, holds func(tile) bool) tile {
 	return last
 }
 
-// officer is somebody at the dock's page.
-type officer struct {
-	d    *station
-	http *http.Client
-}
-
-// signIn signs in by card.
-func (d *station) signIn() *officer {
+// signIn signs an officer in by card.
+func (d *station) signIn() *kiosk.Officer {
 	d.t.Helper()
-	jar, err := cookiejar.New(nil)
+	o, err := kiosk.New("http://" + d.kiosk)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	o := &officer{d, &http.Client{Jar: jar}}
 	eventually(d.t, "the register at the dock", func() bool {
-		return !strings.Contains(o.post("/sign-in", url.Values{"card": {"0004829913"}}), `name="card"`)
+		ok, err := o.SignIn(d.t.Context(), "0004829913")
+		return err == nil && ok
 	})
 	return o
 }
 
-func (o *officer) post(path string, form url.Values) string {
-	o.d.t.Helper()
-	req, err := http.NewRequest(http.MethodPost, "http://"+o.d.kiosk+path, strings.NewReader(form.Encode()))
-	if err != nil {
-		o.d.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Sec-Fetch-Site", "same-origin")
-	resp, err := o.http.Do(req)
-	if err != nil {
-		o.d.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		o.d.t.Fatal(err)
-	}
-	return fmt.Sprint(resp.StatusCode, " ", string(body))
-}
+// typed is a header that an officer types.
+var typed = url.Values{"department": {"Market Supervision Bureau"}, "officer": {"Li Wei"}, "certificate": {"110041"},
+	"cause": {"unlicensed sale"}, "time": {"2026-11-20 09:00"}, "place": {"East Market"}}
 
-func (o *officer) page(path string) string {
-	o.d.t.Helper()
-	resp, err := o.http.Get("http://" + o.d.kiosk + path)
-	if err != nil {
-		o.d.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		o.d.t.Fatal(err)
-	}
-	return string(body)
-}
-
-var groupLink = regexp.MustCompile(`/groups/([0-9a-f]{32})`)
-
-// groups are those of a slot that the page links to.
-func (o *officer) groups(slot string) (ids []string) {
-	o.d.t.Helper()
-	have := map[string]bool{}
-	for _, m := range groupLink.FindAllStringSubmatch(o.page("/slots/"+slot), -1) {
-		if !have[m[1]] {
-			have[m[1]] = true
-			ids = append(ids, m[1])
-		}
-	}
-	return ids
-}
-
-// confirm types a header.
-func (o *officer) confirm(group string) {
-	o.d.t.Helper()
-	answer := o.post("/groups/"+group+"/header", url.Values{"department": {"Market Supervision Bureau"}, "officer": {"Li Wei"}, "certificate": {"110041"},
-		"cause": {"unlicensed sale"}, "time": {"2026-11-20 09:00"}, "place": {"East Market"}, "spoken": {"1"}})
-	if !strings.HasPrefix(answer, "200") {
-		o.d.t.Fatalf("the header was not taken: %s", answer)
-	}
-}
-
-// original is one recording with what the catalog says of it.
+// catalogued is one recording with what the catalog says of it.
 type catalogued struct {
 	Rec      string `json:"rec"`
 	Device   string `json:"device"`

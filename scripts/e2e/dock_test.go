@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -19,13 +20,12 @@ func TestDock(t *testing.T) {
 	d.dock("1", image)
 	d.until("1", "a header is needed", func(t tile) bool { return t.State == "needs-header" })
 	o := d.signIn()
-	groups := o.groups("1")
-	if len(groups) != 1 {
-		t.Fatalf("%d groups: %s", len(groups), o.page("/slots/1"))
+	groups, err := o.Groups(t.Context(), "1")
+	if err != nil || len(groups) != 1 {
+		t.Fatalf("%v, %d groups", err, len(groups))
 	}
-	o.confirm(groups[0])
-	if answer := o.post("/groups/"+groups[0]+"/note", map[string][]string{"note": {"two boxes listed"}}); !strings.HasPrefix(answer, "200") {
-		t.Fatal(answer)
+	if err := errors.Join(o.Confirm(t.Context(), groups[0], typed), o.Note(t.Context(), groups[0], "two boxes listed")); err != nil {
+		t.Fatal(err)
 	}
 	d.until("1", "released", func(t tile) bool { return t.Released == 2 && t.State == "released" })
 	eventually(t, "release statements at the server", func() bool {
