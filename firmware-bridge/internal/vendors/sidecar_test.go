@@ -54,7 +54,7 @@ func TestSidecarsGiveMarksNotesAndSerial(t *testing.T) {
 	write(t, root, "1.MRK", "\xEF\xBB\xBF0:01 gate\r\n00:01:02.500 \xC4\xCF\xC9\xBD\r\n3.25 x\r\n99:99 nonsense\r\n\r\nno line of ours")
 	write(t, root, "20170731155341.mp4", "x")
 	write(t, root, "2.mp4", "x")
-	write(t, root, "LIST.TXT", "20170731155341.mp4,2017-07-31 15:53:51,,ten\n20170731155341.mp4,2017-07-31 15:00:00,,earlier\n20170731155341.mp4,2018-07-31 15:53:51,,a year after\n2.mp4,2017-07-31 15:53:51,,who knows when\n2.mp4,,IMP,two boxes\n2.mp4,,,party signed\n3.mp4,,IMP,there is none\n")
+	write(t, root, "LIST.TXT", "20170731155341.mp4,2017-07-31 15:53:51,,ten\n20170731155341.mp4,2017-07-31 15:00:00,,earlier\n20170731155341.mp4,2018-07-31 15:53:51,,a year after\n2.mp4,1970-01-01 00:05:00,,who knows when\n2.mp4,,IMP,two boxes\n2.mp4,,,party signed\n3.mp4,,IMP,there is none\n")
 	write(t, root, "sys/ID.TXT", "model=x\nSN=BZ02712\n")
 	got := map[string]handoff.File{}
 	files := list(t, p, root)
