@@ -52,8 +52,8 @@ type walker struct {
 	seen   map[inode]struct{}
 }
 
-// List calls emit with every file of the volume mounted at root, important ones first; folders and entries that can't be read or are no files come
-// with an Error, and the rest goes on. Memory holds one folder's names, not the volume. It returns when all has been listed, the context ends,
+// List calls emit with every file of the volume mounted at root, important ones first, each once (but for one whose side-car could be read at first and
+// then not, which may come twice); folders and entries that can't be read or are no files come with an Error, and the rest goes on. Memory holds one folder's names, not the volume. It returns when all has been listed, the context ends,
 // emit fails, or root itself can't be read. Paths are raw bytes, Modified is milliseconds since 1970 UTC. Nothing is followed, executed or written.
 func (p *Profile) List(ctx context.Context, root string, emit func(handoff.File) error) error {
 	w := &walker{ctx: ctx, most: usual, profile: p, file: emit, first: true, failed: map[string]bool{}}
