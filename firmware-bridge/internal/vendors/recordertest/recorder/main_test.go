@@ -7,7 +7,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"camseal/firmware-bridge/internal/vendors"
 )
@@ -33,7 +32,7 @@ func TestProgram(t *testing.T) {
 				t.Fatal("it does not say where it is")
 			}
 			for range 2 { // it can be dialled again
-				r, err := vendors.Dialer{Zone: time.UTC}.Dial(t.Context(), lines.Text())
+				r, err := vendors.Dial(t.Context(), lines.Text())
 				if err != nil {
 					t.Fatal(err)
 				}
