@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -91,9 +92,15 @@ func Free(t testing.TB) string {
 	}
 }
 
-// Plug plugs an image into this loop device.
+// Plug plugs an image into this loop device, once what was pulled out of it is let go of.
 func Plug(t testing.TB, name, image string, options ...string) {
 	t.Helper()
+	for range 500 {
+		if _, err := os.Stat("/sys/class/block/" + name + "/loop"); err != nil {
+			break
+		}
+		<-time.After(10 * time.Millisecond)
+	}
 	Do(t, "losetup", append(options, "/dev/"+name, image)...)
 }
 
