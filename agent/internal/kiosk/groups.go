@@ -18,6 +18,7 @@ import (
 const (
 	shownGroups = 60
 	shownItems  = 40
+	markable    = 1000
 )
 
 // group is a group as it is shown.
@@ -47,6 +48,9 @@ func groupOf(g dock.Group, l lang, now time.Time) group {
 
 // T returns a text in the page's language.
 func (g group) T(key string) string { return g.Lang.in(key) }
+
+// Markable are those of its recordings that a mark can be put on.
+func (g group) Markable() []dock.Item { return g.Items[:min(len(g.Items), markable)] }
 
 // Name says which recordings these are.
 func (g group) Name() string {

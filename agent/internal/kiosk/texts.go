@@ -37,8 +37,8 @@ var texts = map[string][2]string{
 	"slot":     {"Slot", "采集位"},
 	"back":     {"All slots", "全部采集位"},
 	"today":    {"today", "今天"},
-	"minutes":  {"%d min left", "约剩 %d 分钟"},
-	"hours":    {"%d h %d min left", "约剩 %d 小时 %d 分钟"},
+	"minutes":  {"%d min", "约 %d 分钟"},
+	"hours":    {"%d h %d min", "约 %d 小时 %d 分钟"},
 	"sorry":    {"Not here", "无法显示"},
 
 	// The line that says how the dock is.
@@ -62,14 +62,14 @@ var texts = map[string][2]string{
 	// Tiles.
 	"tile-empty":        {"Empty", "空闲"},
 	"tile-reading":      {"Reading", "采集中"},
-	"tile-copied":       {"Safe to take", "已采集，可取走，请勿清空"},
+	"tile-copied":       {"Safe to take, do not erase", "已采集，可取走，请勿清空"},
 	"tile-stored":       {"Stored, may be erased", "已入库，可按许可清空"},
 	"tile-released":     {"Released", "记录已清空"},
 	"tile-needs-header": {"Needs a header", "待确认\u200b执法信息说明"},
 	"tile-fault":        {"Fault", "故障"},
 	"do-empty":          {"Put a recorder in.", "请放入执法记录仪。"},
 	"do-reading":        {"Leave it in.", "请勿取出。"},
-	"do-copied":         {"Copied and sealed here. Do not erase it.", "已复制到本站并签封。"},
+	"do-copied":         {"Copied and sealed here.", "已复制到本站并签封。"},
 	"do-stored":         {"Everything is stored. Erase it only on its permit.", "全部记录已入库锁定。"},
 	"do-released":       {"What was stored was released from the recorder, on its permits.", "已入库的记录已按许可从执法记录仪清空。"},
 	"do-needs-header":   {"Confirm it here. The recorder may be taken; do not erase it.", "请在此确认。记录仪可取走，请勿清空。"},
@@ -85,7 +85,7 @@ var texts = map[string][2]string{
 	"goes-first":        {"goes first", "优先采集"},
 	"space":             {"recorder: %s of %s free", "记录仪剩余 %s / %s"},
 	"battery":           {"battery %d %%", "电量 %d %%"},
-	"listing":           {"files found: %d", "已找到文件：%d"},
+	"listing":           {"%d files …", "文件 %d …"},
 	"files-done":        {"%d of %d files", "文件 %d / %d"},
 	"progress":          {"read so far", "采集进度"},
 
