@@ -240,6 +240,7 @@ func TestKeyboardAlone(t *testing.T) {
 	w.tabTo("the list of causes", `document.activeElement.matches("camseal-pick[for=f-cause] summary")`)
 	w.press(kb.Enter)
 	w.tabTo("the search", `document.activeElement.type === "search"`)
+	w.keep("pick-en")
 	w.press("lorry")
 	w.tabTo("the cause", `document.activeElement.dataset.value === "Overloaded lorry"`)
 	w.press(kb.Enter)
@@ -277,6 +278,7 @@ func TestKeyboardAlone(t *testing.T) {
 
 	w.press("?")
 	w.until("the list of keys", `document.getElementById("keys").open`)
+	w.keep("keys-en")
 	w.press(kb.Escape)
 	w.tabTo("the language", `document.activeElement.matches(".lang")`)
 	w.press(kb.Enter)
@@ -327,6 +329,25 @@ func TestLive(t *testing.T) {
 	if held := ask[float64](w, `window.seen - window.touched`); held < 1900 {
 		t.Errorf("a tile under a finger was replaced after %.0f ms", held)
 	}
+
+	// What is heard while somebody types is offered, and takes nothing away.
+	w.visit("/sign-in?next=/groups/" + rec(2).String())
+	w.until("the field", `document.activeElement.id === "card"`)
+	w.press("0012345678", kb.Enter)
+	w.until("the form", `document.readyState === "complete" && document.getElementById("f-cause") !== null`)
+	w.run(chromedp.Focus("#f-cause", chromedp.ByQuery))
+	w.press("Over")
+	s.change(func(s *station) { s.groups[1].Heard = s.groups[0].Heard })
+	w.until("what was heard", `document.getElementById("use-heard")?.checkVisibility()`)
+	w.press("loaded lorry")
+	if got := ask[string](w, `document.getElementById("f-cause").value`); got != "Overloaded lorry" {
+		t.Errorf("typed %q", got)
+	}
+	w.run(chromedp.Focus("#use-heard", chromedp.ByQuery))
+	w.press(kb.Enter)
+	w.until("the fields to be filled", `document.readyState === "complete" && document.getElementById("f-place")?.value === "East Market" && !document.getElementById("use-heard").checkVisibility()`)
+	w.visit("/?lang=en")
+	w.until("the scripts", `customElements.get("camseal-live") !== undefined && document.readyState === "complete"`)
 
 	w.expectRefusals(true)
 	w.mu.Lock()

@@ -26,8 +26,8 @@ type group struct {
 	dock.Group
 	Lang  lang
 	now   time.Time
-	Next  *dock.Group // the group after it, which it may be joined with
-	Back  string      // the page that it is shown on
+	Next  *group // the group after it, which it may be joined with
+	Back  string // the page that it is shown on
 	Shown []item
 	More  int // recordings that are not shown
 }
@@ -111,7 +111,8 @@ func (s *site) groupRegion(ctx context.Context, l lang, slot string, now time.Ti
 		v := groupOf(groups[i], l, now)
 		v.Back = back
 		if i+1 < len(groups) && groups[i+1].Recorder == groups[i].Recorder {
-			v.Next = &groups[i+1]
+			next := groupOf(groups[i+1], l, now)
+			v.Next = &next
 		}
 		if err := r.add(s, "group-"+v.ID.String(), "group", v); err != nil {
 			return nil, err
