@@ -53,6 +53,26 @@ type form struct {
 	Roster   []rosterEntry
 }
 
+// person is an officer in the form.
+type person struct {
+	evidence.Officer
+	Flag string // as of a rosterEntry, or that the register does not know the certificate
+}
+
+// People are the form's officers, with what is wrong with their certificates, and an empty line to write into.
+func (f form) People() (out []person) {
+	for _, o := range f.Officers {
+		p := person{Officer: o}
+		if i := slices.IndexFunc(f.Roster, func(e rosterEntry) bool { return e.Certificate == o.Certificate }); i >= 0 {
+			p.Flag = f.Roster[i].Flag
+		} else if len(f.Roster) > 0 {
+			p.Flag = "certificate-unknown"
+		}
+		out = append(out, p)
+	}
+	return append(out, person{})
+}
+
 // rosterEntry is an officer of the register as the form offers it.
 type rosterEntry struct {
 	transport.Officer

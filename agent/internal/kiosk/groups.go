@@ -18,6 +18,7 @@ import (
 const (
 	shownGroups = 60
 	shownItems  = 40
+	markable    = 1000
 )
 
 // group is a group as it is shown.
@@ -25,8 +26,8 @@ type group struct {
 	dock.Group
 	Lang  lang
 	now   time.Time
-	Next  *dock.Group // the group after it, which it may be joined with
-	Back  string      // the page that it is shown on
+	Next  *group // the group after it, which it may be joined with
+	Back  string // the page that it is shown on
 	Shown []item
 	More  int // recordings that are not shown
 }
@@ -47,6 +48,9 @@ func groupOf(g dock.Group, l lang, now time.Time) group {
 
 // T returns a text in the page's language.
 func (g group) T(key string) string { return g.Lang.in(key) }
+
+// Markable are those of its recordings that a mark can be put on.
+func (g group) Markable() []dock.Item { return g.Items[:min(len(g.Items), markable)] }
 
 // Name says which recordings these are.
 func (g group) Name() string {
@@ -107,7 +111,8 @@ func (s *site) groupRegion(ctx context.Context, l lang, slot string, now time.Ti
 		v := groupOf(groups[i], l, now)
 		v.Back = back
 		if i+1 < len(groups) && groups[i+1].Recorder == groups[i].Recorder {
-			v.Next = &groups[i+1]
+			next := groupOf(groups[i+1], l, now)
+			v.Next = &next
 		}
 		if err := r.add(s, "group-"+v.ID.String(), "group", v); err != nil {
 			return nil, err

@@ -146,7 +146,7 @@ func (s *site) showGroup(c *gin.Context, id evidence.RecordingID, status int, wr
 	if typed != nil {
 		p.again(typed)
 	}
-	p.Form.Officers, p.Form.Further = append(p.Form.Officers, evidence.Officer{}), append(p.Form.Further, evidence.FurtherField{}) // a line to write into
+	p.Form.Further = append(p.Form.Further, evidence.FurtherField{}) // a line to write into
 	s.page(c, status, "group.html", p)
 }
 
@@ -197,6 +197,9 @@ func (s *site) say(c *gin.Context, step, outcome string, do func(g dock.Group, b
 func (s *site) confirm(c *gin.Context) {
 	s.say(c, "header", "said-header", func(g dock.Group, by dock.Officer) (string, error) {
 		h, wrong := headerIn(c.Request.PostForm)
+		if meanwhile(c, g.Header != nil) {
+			wrong = "meanwhile"
+		}
 		if wrong != "" {
 			return wrong, nil
 		}
@@ -205,10 +208,16 @@ func (s *site) confirm(c *gin.Context) {
 	})
 }
 
+// meanwhile reports whether somebody has said what the form says since it was shown, or the button was pressed twice: nobody corrects
+// unawares.
+func meanwhile(c *gin.Context, there bool) bool { return there && c.PostForm("correct") == "" }
+
 func (s *site) note(c *gin.Context) {
 	s.say(c, "note", "said-note", func(g dock.Group, by dock.Officer) (string, error) {
 		text := lines(c.PostForm("note"))
 		switch {
+		case meanwhile(c, g.Note != nil):
+			return "meanwhile", nil
 		case text == "":
 			return "note-empty", nil
 		case tooLong(maxNote, text):

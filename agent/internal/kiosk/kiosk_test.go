@@ -131,7 +131,12 @@ func TestHeaderIsConfirmed(t *testing.T) {
 		t.Errorf("confirmed\n%+v, want\n%+v", *got, want)
 	}
 
-	c.post("/groups/"+rec(1).String()+"/header", good("place", "ignored: the first counts")...)
+	status, body, _ = c.post("/groups/"+rec(1).String()+"/header", good("activity", "Sealing")...)
+	c.in("a second press", status, body, 422, "confirmed meanwhile", "Sealing", `name="correct"`)
+	if got := s.groups[0].Header.Activity; got != "Seizure" {
+		t.Errorf("a second press changed the activity to %q", got)
+	}
+	c.post("/groups/"+rec(1).String()+"/header", good("place", "ignored: the first counts", "correct", "yes")...)
 	if got := s.groups[0].Header; got.Spoken == nil || got.Place != "East Market" || got.Activity != "" {
 		t.Errorf("the correction says %+v", got)
 	}
@@ -161,6 +166,8 @@ func TestNoteMarkAndTheRest(t *testing.T) {
 	if got := s.groups[0].Note; got == nil || got.Text != "Two boxes listed.\nSigned." || got.By != "Li Wei" || where != "/groups/"+id+"?said=said-note" {
 		t.Errorf("note %+v, at %s", got, where)
 	}
+	status, body, _ = c.post("/groups/"+id+"/note", "note", "Another.")
+	c.in("a second note", status, body, 422, "confirmed meanwhile", "Another.")
 	for _, moment := range []string{"3:12", "192", "0:03:12", "3：12"} {
 		c.post("/groups/"+id+"/mark", "rec", rec(12).String(), "moment", moment, "text", "the scales")
 	}

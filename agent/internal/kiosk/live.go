@@ -18,7 +18,7 @@ import (
 
 const (
 	beat  = 5 * time.Second        // the longest silence of a live connection
-	pause = 250 * time.Millisecond // the shortest
+	pause = 250 * time.Millisecond // the shortest of the slots; other pages, which cost more, change every second
 )
 
 // view says what a page shows that changes: a page's name, and which slot or group.
@@ -120,7 +120,7 @@ func (s *site) live(c *gin.Context) {
 			err = send(c, rc, news{At: snap.At.Local().Format(time.TimeOnly), Regions: changed(regions, sent)})
 		}
 		if err == nil {
-			err = s.wait(ctx, snap.Version)
+			err = s.wait(ctx, v, snap.Version)
 		}
 		if ctx.Err() != nil {
 			return
@@ -138,8 +138,12 @@ func (s *site) live(c *gin.Context) {
 }
 
 // wait returns at the next change, but not at once, nor much later than a beat.
-func (s *site) wait(ctx context.Context, version uint64) error {
-	t := time.NewTimer(pause)
+func (s *site) wait(ctx context.Context, v view, version uint64) error {
+	least := pause
+	if v.page != "tiles" {
+		least = time.Second
+	}
+	t := time.NewTimer(least)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

@@ -37,8 +37,8 @@ var texts = map[string][2]string{
 	"slot":     {"Slot", "采集位"},
 	"back":     {"All slots", "全部采集位"},
 	"today":    {"today", "今天"},
-	"minutes":  {"%d min left", "约剩 %d 分钟"},
-	"hours":    {"%d h %d min left", "约剩 %d 小时 %d 分钟"},
+	"minutes":  {"%d min", "约 %d 分钟"},
+	"hours":    {"%d h %d min", "约 %d 小时 %d 分钟"},
 	"sorry":    {"Not here", "无法显示"},
 
 	// The line that says how the dock is.
@@ -62,14 +62,14 @@ var texts = map[string][2]string{
 	// Tiles.
 	"tile-empty":        {"Empty", "空闲"},
 	"tile-reading":      {"Reading", "采集中"},
-	"tile-copied":       {"Safe to take", "已采集，可取走，请勿清空"},
+	"tile-copied":       {"Safe to take, do not erase", "已采集，可取走，请勿清空"},
 	"tile-stored":       {"Stored, may be erased", "已入库，可按许可清空"},
 	"tile-released":     {"Released", "记录已清空"},
 	"tile-needs-header": {"Needs a header", "待确认\u200b执法信息说明"},
 	"tile-fault":        {"Fault", "故障"},
 	"do-empty":          {"Put a recorder in.", "请放入执法记录仪。"},
 	"do-reading":        {"Leave it in.", "请勿取出。"},
-	"do-copied":         {"Copied and sealed here. Do not erase it.", "已复制到本站并签封。"},
+	"do-copied":         {"Copied and sealed here.", "已复制到本站并签封。"},
 	"do-stored":         {"Everything is stored. Erase it only on its permit.", "全部记录已入库锁定。"},
 	"do-released":       {"What was stored was released from the recorder, on its permits.", "已入库的记录已按许可从执法记录仪清空。"},
 	"do-needs-header":   {"Confirm it here. The recorder may be taken; do not erase it.", "请在此确认。记录仪可取走，请勿清空。"},
@@ -85,7 +85,7 @@ var texts = map[string][2]string{
 	"goes-first":        {"goes first", "优先采集"},
 	"space":             {"recorder: %s of %s free", "记录仪剩余 %s / %s"},
 	"battery":           {"battery %d %%", "电量 %d %%"},
-	"listing":           {"files found: %d", "已找到文件：%d"},
+	"listing":           {"%d files …", "文件 %d …"},
 	"files-done":        {"%d of %d files", "文件 %d / %d"},
 	"progress":          {"read so far", "采集进度"},
 
@@ -101,7 +101,7 @@ var texts = map[string][2]string{
 	"no-header-yet": {"header to be confirmed", "待确认执法信息说明"},
 	"header-there":  {"header confirmed", "执法信息说明已确认"},
 	"split-here":    {"A new matter begins here", "从此处另成一组"},
-	"join-next":     {"Belongs together with the next group", "与下一组合并"},
+	"join-with":     {"Belongs together with %s", "与 %s 合并为一组"},
 	"said-split":    {"Split into two groups.", "已分为两组。"},
 	"said-join":     {"Joined into one group.", "已合并为一组。"},
 	"due":           {"header due %s", "说明期限：%s"},
@@ -210,6 +210,7 @@ var texts = map[string][2]string{
 	"sign-in-note": {"You are signed out after five minutes without a touch.", "五分钟无操作将自动退出登录。"},
 
 	// The keys.
+	"menu":            {"Menu", "菜单"},
 	"keys":            {"Keys", "快捷键"},
 	"keys-close":      {"Close", "关闭"},
 	"key-tab":         {"to the next thing, Shift and Tab to the one before", "下一项；Shift+Tab 返回上一项"},
@@ -243,6 +244,7 @@ var texts = map[string][2]string{
 	"nameless":         {"Not confirmed yet: an officer or a further entry has no name. What you typed is still here. Fill it in.", "尚未确认：有执法人员或其他说明缺少名称。所填内容仍在。请补全。"},
 	"too-long":         {"Not taken: a field holds more than 500 characters, a note more than 2000, or signs that are not text. Nothing else was changed. Shorten it.", "未保存：单栏超过 500 字、说明超过 2000 字，或含有非文本字符。其他内容未变。请精简。"},
 	"too-many-persons": {"Not taken: more than 12 officers, companions or further entries. What you typed is still here. Put the rest into the note.", "未保存：执法人员、同行人员或其他说明超过 12 项。所填内容仍在。其余请写入文字说明。"},
+	"meanwhile":        {"Not taken: this was confirmed meanwhile, perhaps by a second press. What you typed is still here. Look at what is there; press again only to correct it.", "未保存：该内容已被确认（可能因重复点按）。所填内容仍在。请先查看已有内容；如需更正，请再次提交。"},
 	"note-empty":       {"Not saved: the note is empty. Nothing was changed. Write what happened.", "未保存：文字说明为空。未作任何更改。请填写经过。"},
 	"mark-empty":       {"Not saved: say what is to be seen at that moment. What you typed is still here.", "未保存：请填写该时刻的标记说明。所填内容仍在。"},
 	"moment-wrong":     {"Not saved: the moment is not a time such as 3:12. What you typed is still here. Mend it.", "未保存：时刻格式应如 3:12。所填内容仍在。请更正。"},

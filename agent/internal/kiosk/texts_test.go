@@ -127,15 +127,15 @@ func TestProgressIsNeverRoundedUp(t *testing.T) {
 		t    dock.Tile
 		want string
 	}{
-		{dock.Tile{}, "files found: 0"},
-		{dock.Tile{Files: 3, Bytes: 100, Read: 50}, "files found: 3"},
+		{dock.Tile{}, "0 files …"},
+		{dock.Tile{Files: 3, Bytes: 100, Read: 50}, "3 files …"},
 		{dock.Tile{Listed: true}, "0 %"},
 		{dock.Tile{Listed: true, Files: 3, Done: 2, Bytes: 1000, Read: 999}, "99 %"},
 		{dock.Tile{Listed: true, Files: 3, Done: 2, Bytes: 1000, Read: 1000}, "99 %"},
 		{dock.Tile{Listed: true, Files: 3, Done: 2, Bytes: 1000, Read: 2000}, "99 %"},
-		{dock.Tile{Listed: true, Files: 3, Done: 3, Bytes: 1000, Read: 1000, Left: time.Second}, "100 % · 1 min left"},
-		{dock.Tile{Listed: true, Files: 3, Bytes: 1000, Read: 10, Left: 121 * time.Second}, "1 % · 3 min left"},
-		{dock.Tile{Listed: true, Files: 3, Bytes: 1 << 62, Read: 1 << 61, Left: 150 * time.Minute}, "50 % · 2 h 30 min left"},
+		{dock.Tile{Listed: true, Files: 3, Done: 3, Bytes: 1000, Read: 1000, Left: time.Second}, "100 % · 1 min"},
+		{dock.Tile{Listed: true, Files: 3, Bytes: 1000, Read: 10, Left: 121 * time.Second}, "1 % · 3 min"},
+		{dock.Tile{Listed: true, Files: 3, Bytes: 1 << 62, Read: 1 << 61, Left: 150 * time.Minute}, "50 % · 2 h 30 min"},
 	} {
 		if got := far(c.t, english); got != c.want {
 			t.Errorf("%+v: %q, want %q", c.t, got, c.want)

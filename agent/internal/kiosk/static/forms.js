@@ -10,6 +10,14 @@ function typed(input) {
 
 document.addEventListener('input', (e) => { if (e.isTrusted && e.target.name) typed(e.target); });
 
+// A second press before the answer is there says nothing twice.
+document.addEventListener('submit', (e) => {
+  if (e.target.method !== 'post') return;
+  if (e.target.dataset.sent) e.preventDefault();
+  e.target.dataset.sent = 'yes';
+});
+addEventListener('pageshow', () => { for (const form of document.forms) delete form.dataset.sent; });
+
 // A card reader types the number and Enter: where no field has the focus, into that of the card.
 const card = document.getElementById('card');
 if (card) document.addEventListener('keydown', (e) => { if (e.target === document.body && e.key.length === 1 && e.key !== '?') card.focus(); });
@@ -29,6 +37,7 @@ class Pick extends HTMLElement {
       if (!this.details.open) return;
       this.search.value = '';
       this.filter();
+      this.querySelector('.list').scrollIntoView({ block: 'nearest' });
       for (const other of document.querySelectorAll('camseal-pick details[open]')) if (other !== this.details) other.open = false;
     });
     this.addEventListener('keydown', (e) => {
@@ -52,7 +61,7 @@ class Pick extends HTMLElement {
       typed(field);
     } else {
       const rows = this.closest('.field').querySelector('camseal-rows');
-      rows.put(button.dataset.name, button.dataset.certificate);
+      rows.put(button.dataset.name, button.dataset.certificate, button.querySelector('.warn'));
       typed(rows);
     }
     this.details.open = false;
@@ -67,12 +76,16 @@ class Rows extends HTMLElement {
       if (!e.target.closest('.remove')) return;
       const row = e.target.closest('.row');
       for (const input of row.querySelectorAll('input')) input.value = '';
+      row.querySelector('.warn')?.remove();
       if (this.children.length > 1) row.remove();
       this.spare();
       typed(this);
       this.querySelector('input').focus();
     });
-    this.addEventListener('input', () => this.spare());
+    this.addEventListener('input', (e) => {
+      e.target.closest('.row').querySelector('.warn')?.remove(); // it was of another certificate
+      this.spare();
+    });
   }
 
   get empty() { return [...this.children].find((row) => [...row.querySelectorAll('input')].every((i) => !i.value)); }
@@ -80,6 +93,7 @@ class Rows extends HTMLElement {
   spare() {
     if (this.empty) return;
     const row = this.lastElementChild.cloneNode(true);
+    row.querySelector('.warn')?.remove();
     for (const input of row.querySelectorAll('input')) {
       input.value = '';
       input.setAttribute('aria-label', input.placeholder + ' ' + (this.children.length + 1));
@@ -87,10 +101,12 @@ class Rows extends HTMLElement {
     this.append(row);
   }
 
-  put(name, certificate) {
+  put(name, certificate, flag) {
     if ([...this.querySelectorAll('[name=certificate]')].some((i) => i.value === certificate)) return;
     this.spare();
-    [this.empty.children[0].value, this.empty.children[1].value] = [name, certificate];
+    const row = this.empty;
+    [row.children[0].value, row.children[1].value] = [name, certificate];
+    if (flag) row.append(flag.cloneNode(true));
     this.spare();
   }
 }
