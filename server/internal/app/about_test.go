@@ -102,8 +102,8 @@ func TestWhatARecordingIsAbout(t *testing.T) {
 
 	l := r.lines()[rec.String()]
 	if l.Header == nil || l.Header.Cause != "无照经营检查" || !l.Header.Spoken || l.Header.Case != "2026-0117" || l.Header.First >= l.Header.At ||
-		string(l.Header.Officers) != `[{"certificate":"A1","name":"李伟"}]` || l.Late || l.Marks != 1 || !strings.Contains(l.Note, "two boxes") || l.Kind != "video" ||
-		l.Original == "" || !l.Shown || l.Released || l.Serial != "BZ02712" {
+		string(l.Header.Officers) != `[{"certificate":"A1","name":"李伟"}]` || l.Late || l.Marks != 1 || l.Kind != "video" ||
+		l.Note != "two boxes listed party signed" || l.Original == "" || !l.Shown || l.Released || l.Serial != "BZ02712" {
 		t.Errorf("%+v %+v", l, l.Header)
 	}
 	r.reindexed()
