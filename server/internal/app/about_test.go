@@ -102,8 +102,8 @@ func TestWhatARecordingIsAbout(t *testing.T) {
 
 	l := r.lines()[rec.String()]
 	if l.Header == nil || l.Header.Cause != "无照经营检查" || !l.Header.Spoken || l.Header.Case != "2026-0117" || l.Header.First >= l.Header.At ||
-		string(l.Header.Officers) != `[{"certificate":"A1","name":"李伟"}]` || l.Late || l.Marks != 1 || !strings.Contains(l.Note, "two boxes") || l.Kind != "video" ||
-		l.Original == "" || !l.Shown || l.Released || l.Serial != "BZ02712" {
+		string(l.Header.Officers) != `[{"certificate":"A1","name":"李伟"}]` || l.Late || l.Marks != 1 || l.Kind != "video" ||
+		l.Note != "two boxes listed party signed" || l.Original == "" || !l.Shown || l.Released || l.Serial != "BZ02712" {
 		t.Errorf("%+v %+v", l, l.Header)
 	}
 	r.reindexed()
@@ -227,7 +227,7 @@ func TestSequenceNeighbours(t *testing.T) {
 	page := r.text(recs[2].String(), "en")
 	says(t, page, "One of 3 recordings", `The one before: <a href="/recordings/`+recs[1].String()+`"><bdi>part0.mp4`, `The one after: <a href="/recordings/`+recs[0].String()+`"><bdi>part2.mp4`)
 	says(t, r.text(recs[1].String(), "en"), "The one before: none")
-	says(t, r.text(recs[0].String(), "zh-CN"), "下一段: 无")
+	says(t, r.text(recs[0].String(), "zh-CN"), "下一段： 无")
 	saysNot(t, r.text(alone.String(), "en"), "The one before")
 	if s := r.lines()[recs[0].String()].Sequence; s == nil || s.ID != id.String() || s.Index != 2 {
 		t.Errorf("%+v", s)

@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
@@ -350,4 +353,42 @@ func (r *rig) row(rec evidence.RecordingID) db.Recording {
 	row, err := r.core.catalog.FindRecording(context.Background(), rec)
 	check(r.t, err)
 	return row
+}
+
+// As many files as may be asked for at once fit into one answer, with their proofs.
+func TestAsManyKnownFilesAsMayBeAsked(t *testing.T) {
+	r := newRig(t)
+	d, e := r.register("one"), r.register("two")
+	var files []transport.KnownFile
+	var recs []evidence.RecordingID
+	for i := range transport.MaxKnown {
+		src := source(fmt.Sprintf("DCIM/NOR_8888888_000000_20170731155341_%04d.MP4", i), filmed, nil)
+		files = append(files, fileOf(src))
+		recs = append(recs, d.takeFrom(src, nil, "video/mp4", evidence.WhyComplete, nil))
+	}
+	r.send(d, 0)
+	errs := make([]error, len(recs))
+	var wg sync.WaitGroup
+	c := d.client(r)
+	for i := range 16 {
+		wg.Go(func() {
+			for j := i; j < len(recs); j += 16 {
+				if _, err := c.stored(recs[j]); err != nil {
+					errs[j] = err
+				}
+			}
+		})
+	}
+	wg.Wait()
+	check(t, errors.Join(errs...))
+	begin := time.Now()
+	got, err := e.client(r).known(files...)
+	check(t, err)
+	t.Logf("%d files known in %v, %d bytes", len(got.Known), time.Since(begin), len(body(got)))
+	if len(got.Known) != len(files) || len(body(got)) > transport.MaxAnswer {
+		t.Fatalf("%d files are known in %d bytes", len(got.Known), len(body(got)))
+	}
+	for i, k := range got.Known {
+		r.believes(k, files[i])
+	}
 }

@@ -14,7 +14,7 @@ import (
 	"camseal/server/internal/archive/s3/s3test"
 )
 
-// The same way with the vault in S3: statements, chunks, receipt, page, bundle, restart, reindex.
+// The same way with the vault in S3: statements, chunks, receipt, page, register, known files, bundle, restart, reindex.
 func TestWithTheVaultInS3(t *testing.T) {
 	store := s3test.New(t)
 	bucket, err := store.Bucket(context.Background(), "evidence")
@@ -47,6 +47,19 @@ func TestWithTheVaultInS3(t *testing.T) {
 		t.Fatalf("leaf %+v", leaf)
 	}
 	checkPages(t, r, rec, data)
+	r.setRegister(officersFile)
+	if status, _, reg, err := d.client(r).register(""); err != nil || status != 200 || len(reg.Officers) != 2 {
+		t.Errorf("register: %d, %v", status, err)
+	}
+	src := source("DCIM/b.mp4", filmed, data)
+	n := len(d.lines)
+	r.stored(d, n, d.takeFrom(src, nil, "video/mp4", evidence.WhyComplete, data))
+	known, err := d.client(r).known(fileOf(src))
+	check(t, err)
+	if len(known.Known) != 1 {
+		t.Fatal("the file is not known")
+	}
+	r.believes(known.Known[0], fileOf(src))
 	path, err := r.export(rec, true)
 	check(t, err)
 	r.verified(path, verify.Verified)

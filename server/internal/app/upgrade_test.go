@@ -3,7 +3,13 @@ package app
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
 	"testing"
+
+	"github.com/pressly/goose/v3"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
@@ -64,4 +70,57 @@ func TestEnrolmentWithAFullVault(t *testing.T) {
 	if n := len(r.events(d.id(), catalog.ActEnrolled)); n != 1 || bytes.Equal(done.Certificate, d.cert.Certificate[0]) {
 		t.Errorf("%d enrolments on record", n)
 	}
+}
+
+// A catalog that an older server left is brought up to date from the vault when the newer one starts, to the tables that reindex makes.
+func TestCatalogsOfOlderServersAreBroughtUpToDate(t *testing.T) {
+	r := newRig(t)
+	r.setRegister(officersFile)
+	d := r.register("one")
+	rec := d.takeFrom(source("DCIM/a.mp4", filmed, content(3*testChunk, 1)), nil, "video/mp4", evidence.WhyComplete, content(3*testChunk, 1))
+	d.say(rec, spoken(header("无照经营检查")))
+	d.say(evidence.RecordingID{9}, &evidence.Unrecorded{Activity: "x", By: "y", Reason: "z"})
+	r.stored(d, 0, rec)
+	page := r.text(rec.String(), "en")
+	r.stop()
+	path := r.env.settings.path(fileCatalog)
+	for _, version := range []int64{1, 2} {
+		size := olderCatalog(t, path, r.vkey, r.core.vault.ID(), version)
+		r.start()
+		if got := r.core.log.Size(); got < size {
+			t.Fatalf("%d leaves applied of %d", got, size)
+		}
+		if again := r.text(rec.String(), "en"); again != page {
+			t.Errorf("from version %d: the page is another", version)
+		}
+		if got, err := d.client(r).known(fileOf(source("DCIM/a.mp4", filmed, content(3*testChunk, 1)))); err != nil || len(got.Known) != 1 {
+			t.Errorf("from version %d: %+v, %v", version, got, err)
+		}
+		r.reindexed()
+		r.stop()
+	}
+}
+
+// olderCatalog puts a catalog with the tables of an older version in the place of the newest one: it says that it has applied all that the
+// newest had. It returns how much that was.
+func olderCatalog(t *testing.T, path, vkey, vault string, version int64) uint64 {
+	t.Helper()
+	ctx := context.Background()
+	c, err := catalog.Open(ctx, path)
+	check(t, err)
+	size, err := c.Size(ctx)
+	check(t, errors.Join(err, c.Close(), removeDatabase(path)))
+	conn, err := sql.Open("sqlite", path)
+	check(t, err)
+	p, err := goose.NewProvider(goose.DialectSQLite3, conn, os.DirFS("../catalog/migrations"))
+	check(t, err)
+	_, err = p.UpTo(ctx, version)
+	check(t, err)
+	for name, value := range map[string]string{"log": vkey, "vault": vault, "log-size": fmt.Sprint(size)} {
+		_, err = conn.ExecContext(ctx, "INSERT INTO meta (name, value) VALUES ($1, $2)", name, value)
+		check(t, err)
+	}
+	_, err = conn.ExecContext(ctx, "INSERT INTO anchors (device, seq) VALUES ('left over', 1)")
+	check(t, errors.Join(err, conn.Close()))
+	return size
 }

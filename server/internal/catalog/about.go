@@ -94,7 +94,7 @@ func fillAbout(row *db.Recording, said []*evidence.Statement) error {
 				return err
 			}
 		case *evidence.Note:
-			row.Note = verify.Display(b.Text)
+			row.Note = verify.Display(strings.Join(strings.Fields(b.Text), " "))
 		case *evidence.Mark:
 			row.Marks++
 		case *evidence.Release:

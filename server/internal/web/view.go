@@ -115,6 +115,7 @@ type row struct {
 	Grade  string
 	State  string
 	Lost   int  // chunks declared lost
+	Short  bool // not all of its source was taken in, or not all of that is left
 	Person bool // needs one
 
 	// Of its case header.
@@ -131,9 +132,9 @@ func rowOf(r db.Recording, class string) row {
 	if r.Absent != "[]" && r.Absent != "" {
 		v.Lost = strings.Count(r.Absent, ",") + 1
 	}
-	short := v.Lost > 0 || r.ClosedAt.Valid && r.Why != evidence.WhyComplete
+	v.Short = v.Lost > 0 || r.ClosedAt.Valid && r.Why != evidence.WhyComplete
 	switch {
-	case r.StoredClosed == 1 && short:
+	case r.StoredClosed == 1 && v.Short:
 		v.State = "incomplete"
 	case r.StoredClosed == 1:
 		v.State = "stored"
@@ -144,7 +145,7 @@ func rowOf(r db.Recording, class string) row {
 	default:
 		v.State = "open"
 	}
-	v.Person = short || r.Faults > 0
+	v.Person = v.Short || r.Faults > 0
 	return v
 }
 

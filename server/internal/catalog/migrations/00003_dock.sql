@@ -75,7 +75,7 @@ CREATE INDEX recordings_shown ON recordings (shown, opened_at DESC, rec);
 CREATE INDEX recordings_by_rec ON recordings (rec);
 CREATE INDEX recordings_by_original ON recordings (original);
 CREATE INDEX recordings_by_sequence ON recordings (sequence, device, sequence_index);
-CREATE INDEX recordings_without_header ON recordings (opened_at, rec) WHERE shown = 1 AND footage = 1 AND header_first_at IS NULL;
+CREATE INDEX recordings_without_header ON recordings (shown, footage, opened_at, rec) WHERE header_first_at IS NULL;
 
 -- Headers, notes, marks and releases as they were said: nothing is ever replaced.
 CREATE TABLE said (
