@@ -23,7 +23,10 @@ require (
 	modernc.org/sqlite v1.60.0
 )
 
-require github.com/ncw/swift/v2 v2.0.3 // indirect
+require (
+	github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
+	github.com/ncw/swift/v2 v2.0.3 // indirect
+)
 
 require (
 	filippo.io/age v1.2.1

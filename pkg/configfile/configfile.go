@@ -74,7 +74,20 @@ func (f file) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any,
 		return nil, nil
 	case []any:
 		return v, nil
+	case map[string]any:
+		return words(v), nil
+	case map[any]any: // a key is a number
+		return words(v), nil
 	default:
 		return fmt.Sprint(v), nil
 	}
+}
+
+// words makes names and values of a mapping text, as kong takes them.
+func words[K comparable](m map[K]any) map[string]any {
+	out := map[string]any{}
+	for k, v := range m {
+		out[fmt.Sprint(k)] = fmt.Sprint(v)
+	}
+	return out
 }
