@@ -18,6 +18,9 @@ import (
 var modules = []string{"virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng", "9pnet_virtio", "9p", "crc32c_generic", "ext4", "xhci_pci", "usb_storage", "uas",
 	"sd_mod", "loop", "overlay"}
 
+// parameters of modules: a recorder's storage is looked at as soon as it is there, not a second later.
+var parameters = map[string]string{"usb-storage.ko": "delay_use=0"}
+
 // kernel finds Debian's newest kernel with USB, which the cloud flavour lacks, and its modules.
 func kernel() (image, modules string, err error) {
 	images, err := filepath.Glob("/boot/vmlinuz-*")
@@ -100,7 +103,7 @@ func writeInitramfs(ctx context.Context, archive, dir string) error {
 	names := ""
 	for i, file := range files {
 		name := fmt.Sprintf("%03d-%s", i, path.Base(file))
-		names += name + "\n"
+		names += name + " " + parameters[path.Base(file)] + "\n"
 		c.file("modules/"+name, 0o600, filepath.Join(dir, file))
 	}
 	c.bytes("modules/order", 0o600, []byte(names))

@@ -99,12 +99,12 @@ func withDock(m *testing.M) (code int, err error) {
 	return code, one.Close()
 }
 
-// sh runs a shell's script in the dock.
+// sh runs a shell's script in the dock; busybox starts no processes for most of it, which are slow there.
 func sh(t *testing.T, vm *dockvm.VM, script string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // for cleaning up too
 	defer cancel()
-	out, err := vm.Run(ctx, append([]string{"sh", "-ec", functions + script, "sh"}, args...)...)
+	out, err := vm.Run(ctx, append([]string{"busybox", "sh", "-ec", functions + script, "sh"}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,8 +171,8 @@ func TestRecordersUnderTheirPorts(t *testing.T) {
 		got := sh(t, vm, `
 			d=$(disk $1)
 			cat /sys/bus/usb/devices/$1/serial
-			blkid -p -s TYPE -o value /dev/$d$2
-			blkid -p -s UUID -o value /dev/$d$2
+			/sbin/blkid -p -s TYPE -o value /dev/$d$2
+			/sbin/blkid -p -s UUID -o value /dev/$d$2
 			[ $3 = ntfs ] && exit
 			mkdir -p /mnt/$d
 			mount -t $3 -o ro,nosuid,nodev,noexec,noatime /dev/$d$2 /mnt/$d
@@ -198,7 +198,7 @@ func TestEightAtOnce(t *testing.T) {
 	for slot := 1; slot <= 8; slot++ {
 		data := bytes.Repeat([]byte{byte('0' + slot)}, 20<<20)
 		plug(t, vm, slot, dockvm.Recorder{Image: recorder(t, image.Volume{System: "vfat", Entries: []image.Entry{{Name: "A.MP4", Data: data}}})})
-		script += fmt.Sprintf(`(d=$(disk %s); mkdir /mnt/%d; mount -o ro /dev/$d /mnt/%[2]d; openssl dgst -sha256 -r /mnt/%[2]d/A.MP4; head -c1 /mnt/%[2]d/A.MP4) >/tmp/%[2]d &
+		script += fmt.Sprintf(`(d=$(disk %s); mkdir /mnt/%d; mount -t vfat -o ro /dev/$d /mnt/%[2]d; openssl dgst -sha256 -r /mnt/%[2]d/A.MP4; head -c1 /mnt/%[2]d/A.MP4) >/tmp/%[2]d &
 `, vm.Ports()[fmt.Sprint(slot)], slot)
 	}
 	got := sh(t, vm, script+"wait; cat /tmp/?")
@@ -215,7 +215,7 @@ func TestPulledOutMidCopy(t *testing.T) {
 	vm := dock(t)
 	big := recorder(t, image.Volume{System: "vfat", Size: 1 << 30, Entries: []image.Entry{{Name: "A.MP4", Data: []byte("x"), Size: 900 << 20}}})
 	plug(t, vm, 1, dockvm.Recorder{Image: big})
-	d := sh(t, vm, `d=$(disk $1); mkdir /mnt/a; mount -o ro /dev/$d /mnt/a; echo $d`, vm.Ports()["1"])
+	d := sh(t, vm, `d=$(disk $1); mkdir /mnt/a; mount -t vfat -o ro /dev/$d /mnt/a; echo $d`, vm.Ports()["1"])
 	copying, err := vm.Start("copy", "sh", "-c", "exec </mnt/a/A.MP4; dd of=/dev/null bs=64k count=64; touch /dock/begun; dd of=/dev/null bs=64k")
 	if err != nil {
 		t.Fatal(err)

@@ -78,21 +78,22 @@ func comeUp() error {
 	return network()
 }
 
-// loadModules loads what the host put beside us, in its order.
+// loadModules loads what the host put beside us, in its order: a line each, the file and its parameters.
 func loadModules() error {
 	list, err := os.ReadFile("/modules/order")
 	if err != nil {
 		return err
 	}
-	for name := range strings.FieldsSeq(string(list)) {
-		if err := loadModule(filepath.Join("/modules", name)); err != nil {
+	for line := range strings.Lines(string(list)) {
+		name, parameters, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
+		if err := loadModule(filepath.Join("/modules", name), parameters); err != nil {
 			return fmt.Errorf("module %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func loadModule(path string) error {
+func loadModule(path, parameters string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -102,7 +103,7 @@ func loadModule(path string) error {
 	if filepath.Ext(path) != ".ko" {
 		flags = unix.MODULE_INIT_COMPRESSED_FILE
 	}
-	if err := unix.FinitModule(int(f.Fd()), "", flags); err != nil && !errors.Is(err, unix.EEXIST) {
+	if err := unix.FinitModule(int(f.Fd()), parameters, flags); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	return nil
