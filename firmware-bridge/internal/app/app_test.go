@@ -155,7 +155,11 @@ const volume = "11111111-1111-4111-8111-111111111111"
 var footage = bytes.Repeat([]byte("one frame after another "), 9_000)
 
 func image(t *testing.T) string {
-	return looptest.Image(t, looptest.Tree(t, map[string][]byte{"DCIM/v.mp4": footage, "DCIM/w.mp4": []byte("more")}), volume)
+	tree := looptest.Tree(t, map[string][]byte{"DCIM/v.mp4": footage, "DCIM/w.mp4": []byte("more"), "root/secret.mp4": []byte("for root alone"), "other": []byte("somebody's")})
+	if err := errors.Join(os.Chmod(filepath.Join(tree, "root/secret.mp4"), 0o600), os.Chmod(filepath.Join(tree, "root"), 0o700), os.Chown(filepath.Join(tree, "other"), agentUID, 5)); err != nil {
+		t.Fatal(err)
+	}
+	return looptest.Image(t, tree, volume)
 }
 
 // TestKilledWhileMounted kills the bridge with a recorder plugged in and a file of it open. The next one takes the old mount away and shows the same
@@ -233,7 +237,7 @@ func TestEraseOverTheSocket(t *testing.T) {
 		t.Errorf("other bytes: %+v", refused)
 	}
 	good := request(footage, 31*day)
-	done, refused := s.erase(good)
+	done, refused := s.erase(good) // from a folder that the recorder's root owns
 	if done.Hash != evidence.Sum(footage) || done.Before {
 		t.Fatalf("%+v %+v", done, refused)
 	}
@@ -276,6 +280,12 @@ func TestOnlyRootAndTheAgentGetIn(t *testing.T) {
 	file := filepath.Join(string(d.Root), "DCIM/w.mp4")
 	if out, err := as(agentUID, "cat", file); err != nil || out != "more" {
 		t.Errorf("agent: %q %v", out, err)
+	}
+	if out, err := as(agentUID, "cat", filepath.Join(string(d.Root), "root/secret.mp4")); err != nil || out != "for root alone" {
+		t.Errorf("agent, a file of the recorder's root: %q %v", out, err)
+	}
+	if out, err := as(agentUID, "touch", file); err == nil || !strings.Contains(out, "Read-only") {
+		t.Errorf("agent, writing: %q %v", out, err)
 	}
 	if out, err := as(4321, "cat", file); err == nil || !strings.Contains(out, "Permission denied") {
 		t.Errorf("stranger: %q %v", out, err)
