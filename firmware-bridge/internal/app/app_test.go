@@ -75,12 +75,27 @@ func newSite(t *testing.T, more string) *site {
 
 func (s *site) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(os.Args[0], "run", "--config", s.config)
+	s.cmd = exec.Command("setpriv", append(s.unitsRights(), os.Args[0], "run", "--config", s.config)...)
 	s.cmd.Env = append(os.Environ(), "CAMSEAL_TEST_BRIDGE=1")
 	s.cmd.Stderr = s.t.Output()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// unitsRights makes setpriv(1) leave root no more than the systemd unit does.
+func (s *site) unitsRights() []string {
+	s.t.Helper()
+	raw, err := os.ReadFile("../../../deploy/systemd/camseal-bridge.service")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, set, ok := strings.Cut(string(raw), "\nCapabilityBoundingSet=")
+	if !ok {
+		s.t.Fatal("the unit bounds no capabilities")
+	}
+	set, _, _ = strings.Cut(set, "\n")
+	return []string{"--no-new-privs", "--bounding-set", "-all,+" + strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(set, "CAP_", ""), " ", ",+"))}
 }
 
 func (s *site) kill(sig syscall.Signal) {
