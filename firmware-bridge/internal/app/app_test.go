@@ -75,12 +75,27 @@ func newSite(t *testing.T, more string) *site {
 
 func (s *site) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(os.Args[0], "run", "--config", s.config)
+	s.cmd = exec.Command("setpriv", append(s.unitsRights(), os.Args[0], "run", "--config", s.config)...)
 	s.cmd.Env = append(os.Environ(), "CAMSEAL_TEST_BRIDGE=1")
 	s.cmd.Stderr = s.t.Output()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// unitsRights makes setpriv(1) leave root no more than the systemd unit does.
+func (s *site) unitsRights() []string {
+	s.t.Helper()
+	raw, err := os.ReadFile("../../../deploy/systemd/camseal-bridge.service")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, set, ok := strings.Cut(string(raw), "\nCapabilityBoundingSet=")
+	if !ok {
+		s.t.Fatal("the unit bounds no capabilities")
+	}
+	set, _, _ = strings.Cut(set, "\n")
+	return []string{"--no-new-privs", "--bounding-set", "-all,+" + strings.ToLower(strings.ReplaceAll(strings.ReplaceAll(set, "CAP_", ""), " ", ",+"))}
 }
 
 func (s *site) kill(sig syscall.Signal) {
@@ -155,7 +170,11 @@ const volume = "11111111-1111-4111-8111-111111111111"
 var footage = bytes.Repeat([]byte("one frame after another "), 9_000)
 
 func image(t *testing.T) string {
-	return looptest.Image(t, looptest.Tree(t, map[string][]byte{"DCIM/v.mp4": footage, "DCIM/w.mp4": []byte("more")}), volume)
+	tree := looptest.Tree(t, map[string][]byte{"DCIM/v.mp4": footage, "DCIM/w.mp4": []byte("more"), "root/secret.mp4": []byte("for root alone"), "other": []byte("somebody's")})
+	if err := errors.Join(os.Chmod(filepath.Join(tree, "root/secret.mp4"), 0o600), os.Chmod(filepath.Join(tree, "root"), 0o700), os.Chown(filepath.Join(tree, "other"), agentUID, 5)); err != nil {
+		t.Fatal(err)
+	}
+	return looptest.Image(t, tree, volume)
 }
 
 // TestKilledWhileMounted kills the bridge with a recorder plugged in and a file of it open. The next one takes the old mount away and shows the same
@@ -233,7 +252,7 @@ func TestEraseOverTheSocket(t *testing.T) {
 		t.Errorf("other bytes: %+v", refused)
 	}
 	good := request(footage, 31*day)
-	done, refused := s.erase(good)
+	done, refused := s.erase(good) // from a folder that the recorder's root owns
 	if done.Hash != evidence.Sum(footage) || done.Before {
 		t.Fatalf("%+v %+v", done, refused)
 	}
@@ -276,6 +295,12 @@ func TestOnlyRootAndTheAgentGetIn(t *testing.T) {
 	file := filepath.Join(string(d.Root), "DCIM/w.mp4")
 	if out, err := as(agentUID, "cat", file); err != nil || out != "more" {
 		t.Errorf("agent: %q %v", out, err)
+	}
+	if out, err := as(agentUID, "cat", filepath.Join(string(d.Root), "root/secret.mp4")); err != nil || out != "for root alone" {
+		t.Errorf("agent, a file of the recorder's root: %q %v", out, err)
+	}
+	if out, err := as(agentUID, "touch", file); err == nil || !strings.Contains(out, "Read-only") {
+		t.Errorf("agent, writing: %q %v", out, err)
 	}
 	if out, err := as(4321, "cat", file); err == nil || !strings.Contains(out, "Permission denied") {
 		t.Errorf("stranger: %q %v", out, err)
