@@ -64,6 +64,8 @@ var confined = []struct {
 	{"github.com/transparency-dev/tessera", []string{"camseal/server/internal/ledger"}},
 	{"database/sql", []string{"camseal/server/internal/catalog"}},
 	{"modernc.org/sqlite", []string{"camseal/server/internal/catalog"}},
+	{"camseal/firmware-bridge/internal/storage", []string{"camseal/firmware-bridge/internal/app", "camseal/firmware-bridge/internal/dock",
+		"camseal/firmware-bridge/internal/erase", "camseal/firmware-bridge/internal/storage"}}, // what mounts and removes; the content destination does neither
 	{"camseal/pkg/attestation/device", []string{"camseal/agent", "camseal/pkg/attestation/device"}},
 }
 

@@ -10,6 +10,7 @@ require (
 	github.com/gin-gonic/gin v1.11.0
 	github.com/google/go-tpm v0.9.8
 	github.com/gowebpki/jcs v1.0.1
+	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/minio/minio-go/v7 v7.4.1
 	github.com/pressly/goose/v3 v3.27.0
 	github.com/transparency-dev/merkle v0.0.2
@@ -23,10 +24,7 @@ require (
 	modernc.org/sqlite v1.60.0
 )
 
-require (
-	github.com/hanwen/go-fuse/v2 v2.12.1 // indirect
-	github.com/ncw/swift/v2 v2.0.3 // indirect
-)
+require github.com/ncw/swift/v2 v2.0.3 // indirect
 
 require (
 	filippo.io/age v1.2.1

@@ -74,7 +74,7 @@ func (f file) Resolve(_ *kong.Context, parent *kong.Path, flag *kong.Flag) (any,
 		return nil, nil
 	case []any:
 		return v, nil
-	case map[string]any:
+	case file: // a mapping within has the type of the whole
 		return words(v), nil
 	case map[any]any: // a key is a number
 		return words(v), nil

@@ -197,6 +197,11 @@ func (s *Station) mount(ctx context.Context, m *medium, d *docking, v volume, to
 	if err := storage.Mount("/dev/"+v.name, root, v.system, s.cfg.Reader); err != nil {
 		return err
 	}
+	if v.system.Driver() == "ext4" {
+		if err := storage.Lend(root, s.cfg.Reader); err != nil {
+			s.cfg.Log.WarnContext(ctx, "the agent can't read what the recorder wrote for its root alone", slog.String("docking", d.id), slog.Any("error", err))
+		}
+	}
 	var st unix.Stat_t
 	if err := unix.Stat(root, &st); err != nil {
 		return err

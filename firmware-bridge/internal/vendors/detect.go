@@ -22,7 +22,7 @@ func (t *Table) Detect(root string) *Profile {
 	type score struct{ names, folders int }
 	scores := make([]score, len(t.profiles))
 	entries := 0
-	w := &walker{ctx: context.Background(), profile: t.none}
+	w := &walker{ctx: context.Background(), most: usual, profile: t.none}
 	w.enters = func(at string) {
 		for i, p := range t.profiles {
 			if p.hasFolder(at) {
@@ -76,7 +76,7 @@ func (p *Profile) Serial(root string) string {
 		serial = s
 		return nil
 	}
-	w := &walker{ctx: context.Background(), profile: p, serial: state, file: func(f handoff.File) error { return state(f.Serial) }}
+	w := &walker{ctx: context.Background(), most: usual, profile: p, serial: state, file: func(f handoff.File) error { return state(f.Serial) }}
 	if err := w.run(root); err != nil {
 		return "" // two serials, or nothing to read
 	}

@@ -178,6 +178,38 @@ sidecars:
 	}
 }
 
+// TestHandbooksProfileIsOne: what the handbook shows can be copied.
+func TestHandbooksProfileIsOne(t *testing.T) {
+	text, err := os.ReadFile("../../../deploy/handbook/vendors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	doc, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the handbook shows no profile")
+	}
+	p, err := parseProfile([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := p.describe([]byte("/ACME/X1-0007/V0012-20170731155341_KEEP.acm")); !f.Important || f.Serial != "X1-0007" || f.Number != 12 || f.Kind != handoff.KindVideo {
+		t.Errorf("%+v", f)
+	}
+	root := t.TempDir()
+	write(t, root, "ACME/X1-0007/V0012-20170731155341.acm", "x")
+	write(t, root, "ACME/X1-0007/V0012-20170731155341.mrk", "1:15 gate\n")
+	write(t, root, "ACME/X1-0007/events.txt", "V0012-20170731155341.acm;2017-07-31 15:54:41;KEEP;one\n")
+	if f := list(t, p, root)[0]; !f.Important || len(f.Marks) != 2 || f.Marks[0].Moment != 60000 || f.Marks[1].Moment != 75000 {
+		t.Errorf("%+v", f)
+	}
+	for _, known := range append(load(t, "").profiles, load(t, "").none) {
+		if !strings.Contains(string(text), "| `"+known.name+"` |") {
+			t.Errorf("the handbook does not name %s", known.name)
+		}
+	}
+}
+
 // TestDetect: each maker by its names, the one with most of them where they are mixed, and none where nothing is known or can be read.
 func TestDetect(t *testing.T) {
 	table := load(t, "")

@@ -169,9 +169,8 @@ func readFile(dir fs.FS, name string) (*Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, maxYAML+1))
-	if err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	return parseProfile(raw)

@@ -155,7 +155,7 @@ func (n *notes) add(dir *os.File, f *handoff.File, raw string) error {
 	for _, r := range list {
 		f.Important = f.Important || r.important
 		at := r.offset
-		if at < 0 && r.at >= f.Begun && f.Begun > 0 {
+		if at < 0 && f.Begun > 0 && r.at >= f.Begun && r.at-f.Begun <= maxOffset {
 			at = r.at - f.Begun
 		}
 		if texts += len(r.text) + 1; texts > maxTexts {

@@ -54,7 +54,7 @@ func TestSidecarsGiveMarksNotesAndSerial(t *testing.T) {
 	write(t, root, "1.MRK", "\xEF\xBB\xBF0:01 gate\r\n00:01:02.500 \xC4\xCF\xC9\xBD\r\n3.25 x\r\n99:99 nonsense\r\n\r\nno line of ours")
 	write(t, root, "20170731155341.mp4", "x")
 	write(t, root, "2.mp4", "x")
-	write(t, root, "LIST.TXT", "20170731155341.mp4,2017-07-31 15:53:51,,ten\n20170731155341.mp4,2017-07-31 15:00:00,,earlier\n2.mp4,,IMP,two boxes\n2.mp4,,,party signed\n3.mp4,,IMP,there is none\n")
+	write(t, root, "LIST.TXT", "20170731155341.mp4,2017-07-31 15:53:51,,ten\n20170731155341.mp4,2017-07-31 15:00:00,,earlier\n20170731155341.mp4,2018-07-31 15:53:51,,a year after\n2.mp4,1970-01-01 00:05:00,,who knows when\n2.mp4,,IMP,two boxes\n2.mp4,,,party signed\n3.mp4,,IMP,there is none\n")
 	write(t, root, "sys/ID.TXT", "model=x\nSN=BZ02712\n")
 	got := map[string]handoff.File{}
 	files := list(t, p, root)
@@ -74,10 +74,10 @@ func TestSidecarsGiveMarksNotesAndSerial(t *testing.T) {
 	if f := got["/1.MRK"]; f.Kind != handoff.KindLog || f.Marks != nil {
 		t.Errorf("%+v", f)
 	}
-	if f := got["/20170731155341.mp4"]; !reflect.DeepEqual(f.Marks, []handoff.Mark{{Moment: 10000, Text: "ten"}}) || f.Note != "earlier" {
+	if f := got["/20170731155341.mp4"]; !reflect.DeepEqual(f.Marks, []handoff.Mark{{Moment: 10000, Text: "ten"}}) || f.Note != "earlier\na year after" {
 		t.Errorf("%+v", f)
 	}
-	if f := got["/2.mp4"]; f.Note != "two boxes\nparty signed" {
+	if f := got["/2.mp4"]; f.Note != "who knows when\ntwo boxes\nparty signed" || f.Marks != nil {
 		t.Errorf("%+v", f)
 	}
 	if s := p.Serial(root); s != "BZ02712" {
@@ -120,6 +120,14 @@ func TestSidecarThatIsNoFile(t *testing.T) {
 	}
 	if err := errors.Join(os.Symlink(filepath.Join(outside, "planted"), filepath.Join(root, "0.mrk")), unix.Mkfifo(filepath.Join(root, "1.mrk"), 0o600),
 		os.Mkdir(filepath.Join(root, "2.mrk"), 0o700), os.Symlink("/etc/passwd", filepath.Join(root, "list.txt"))); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(filepath.Join(root, "1.mrk"), os.O_RDWR, 0) // reading it would wait for ever
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	if _, err := pipe.WriteString("0:01 planted\n"); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range hold(t, p, root, "/0.mp4", "!/0.mrk", "/1.mp4", "!/1.mrk", "/2.mp4", "!/list.txt") {
@@ -184,7 +192,7 @@ func FuzzSidecar(f *testing.F) {
 			if err != nil || len(line) > handoff.MaxLine || string(file.Path) != "/20170731155341.mp4" {
 				t.Fatalf("%d bytes, %v", len(line), err)
 			}
-			if slices.ContainsFunc(file.Marks, func(m handoff.Mark) bool { return m.Moment > maxOffset }) && p.sidecars[i].layout == "" {
+			if slices.ContainsFunc(file.Marks, func(m handoff.Mark) bool { return m.Moment > maxOffset }) {
 				t.Fatalf("%+v", file.Marks)
 			}
 		}

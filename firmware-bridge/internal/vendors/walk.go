@@ -14,13 +14,15 @@ import (
 	"camseal/pkg/handoff"
 )
 
-// Bounds against a volume that is made, or broken, so that it has no end. What lies beyond is named, not passed over.
-const (
-	maxDepth   = 64
-	maxPath    = 3500      // bytes: behind the mount point it must still be a path that can be opened
-	maxFolders = 250_000   // on a volume
-	maxNames   = 1_000_000 // in a folder
-)
+// bounds hold against a volume that is made, or broken, so that it has no end. What lies beyond is named, not passed over.
+type bounds struct {
+	depth   int
+	path    int // bytes: behind the mount point it must still be a path that can be opened
+	folders int // on a volume
+	names   int // in a folder
+}
+
+var usual = bounds{depth: 64, path: 3500, folders: 250_000, names: 1_000_000}
 
 // What people read of an entry that is not taken in.
 const (
@@ -39,6 +41,7 @@ type inode struct{ dev, ino uint64 }
 // walker goes through a volume once, or twice in a way that what the first time came to grief over is left to the second as a whole.
 type walker struct {
 	ctx     context.Context
+	most    bounds
 	profile *Profile
 	file    func(handoff.File) error
 	enters  func(at string)    // every folder; may be nil
@@ -49,11 +52,11 @@ type walker struct {
 	seen   map[inode]struct{}
 }
 
-// List calls emit with every file of the volume mounted at root, important ones first; folders and entries that can't be read or are no files come
-// with an Error, and the rest goes on. Memory holds one folder's names, not the volume. It returns when all has been listed, the context ends,
+// List calls emit with every file of the volume mounted at root, important ones first, each once (but for one whose side-car could be read at first and
+// then not, which may come twice); folders and entries that can't be read or are no files come with an Error, and the rest goes on. Memory holds one folder's names, not the volume. It returns when all has been listed, the context ends,
 // emit fails, or root itself can't be read. Paths are raw bytes, Modified is milliseconds since 1970 UTC. Nothing is followed, executed or written.
 func (p *Profile) List(ctx context.Context, root string, emit func(handoff.File) error) error {
-	w := &walker{ctx: ctx, profile: p, file: emit, first: true, failed: map[string]bool{}}
+	w := &walker{ctx: ctx, most: usual, profile: p, file: emit, first: true, failed: map[string]bool{}}
 	if err := w.run(root); err != nil {
 		return err
 	}
@@ -101,7 +104,7 @@ func (w *walker) folder(dir *os.File, at string, depth int, all bool) error {
 	if w.enters != nil {
 		w.enters(at)
 	}
-	names, err := readNames(dir)
+	names, err := readNames(dir, w.most.names)
 	switch {
 	case err != nil && at == "" && len(names) == 0:
 		return fmt.Errorf("list the recorder: %w", err)
@@ -140,13 +143,13 @@ func (w *walker) folder(dir *os.File, at string, depth int, all bool) error {
 
 var errMany = errors.New("too many names")
 
-// readNames returns the folder's names in order, also when it ends in an error.
-func readNames(dir *os.File) ([]string, error) {
+// readNames returns the folder's names in order, also when it ends in an error, such as errMany behind the most that there may be.
+func readNames(dir *os.File, most int) ([]string, error) {
 	var names []string
 	for {
-		more, err := dir.Readdirnames(4096)
+		more, err := dir.Readdirnames(min(4096, most-len(names)))
 		names = append(names, more...)
-		if err == nil && len(names) >= maxNames {
+		if err == nil && len(names) >= most {
 			err = errMany
 		}
 		if err != nil {
@@ -197,9 +200,9 @@ func (w *walker) enter(dir *os.File, full, name string, st unix.Stat_t, depth in
 	switch {
 	case listed:
 		return w.bad(full, saysLoop)
-	case depth > maxDepth || len(full) > maxPath:
+	case depth > w.most.depth || len(full) > w.most.path:
 		return w.bad(full, saysDeep)
-	case len(w.seen) >= maxFolders:
+	case len(w.seen) >= w.most.folders:
 		return w.bad(full, saysMany)
 	}
 	sub, err := openAt(dir, name, unix.O_DIRECTORY)

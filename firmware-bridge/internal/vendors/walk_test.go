@@ -184,7 +184,7 @@ func TestFoldersThatGoInACircle(t *testing.T) {
 // TestFoldersTooDeep are named, and what lies above is listed.
 func TestFoldersTooDeep(t *testing.T) {
 	root := t.TempDir()
-	deep := strings.Repeat("d/", maxDepth)
+	deep := strings.Repeat("d/", usual.depth)
 	write(t, root, deep+"last.mp4", "x")
 	write(t, root, deep+"e/lost.mp4", "x")
 	wide := strings.Repeat("w", 250)
@@ -204,6 +204,32 @@ func TestFoldersTooDeep(t *testing.T) {
 		defer dir.Close()
 	}
 	hold(t, load(t, "").none, root, "!/"+deep+"e", "/"+deep+"last.mp4", "/d/z.mp4", "!"+strings.Repeat("/"+wide, 14))
+}
+
+// TestMoreThanCanBeListed: too many folders, and too many names in one, are named; what was read is listed, important files first.
+func TestMoreThanCanBeListed(t *testing.T) {
+	root := t.TempDir()
+	for i := range 12 {
+		write(t, root, fmt.Sprintf("a/%02d.mp4", i), "")
+	}
+	write(t, root, "b/IMP_1.mp4", "")
+	write(t, root, "c/2.mp4", "")
+	var files []handoff.File
+	w := &walker{ctx: t.Context(), most: bounds{depth: 9, path: 900, folders: 3, names: 10}, profile: load(t, "").none, first: true, failed: map[string]bool{}, file: func(f handoff.File) error {
+		files = append(files, f)
+		return nil
+	}}
+	if err := w.run(root); err != nil {
+		t.Fatal(err)
+	}
+	w.first = false
+	if err := w.run(root); err != nil {
+		t.Fatal(err)
+	}
+	got := paths(files)
+	if n := len(got); n != 13 || got[0] != "/b/IMP_1.mp4" || got[1] != "!/a" || got[n-1] != "!/c" {
+		t.Errorf("listed %q", got)
+	}
 }
 
 // TestNothingIsExecuted: names that a shell, a desktop or an autostart would act on are names; this package can't start a program.

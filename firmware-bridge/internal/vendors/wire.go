@@ -130,7 +130,11 @@ func (w *wire) ask(ctx context.Context, c Command, payload []byte, length int) (
 func (w *wire) exchange(ctx context.Context, c Command, payload []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { w.conn.SetDeadline(time.Unix(1, 0)) }) // an error means that it is closed already
+	stop := context.AfterFunc(ctx, func() {
+		if err := w.conn.SetDeadline(time.Unix(1, 0)); err != nil {
+			w.conn.Close()
+		}
+	})
 	defer stop()
 	frame, err := AppendFrame(nil, c, payload)
 	if err != nil {

@@ -2,11 +2,15 @@
 package looptest
 
 import (
+	"errors"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,31 +53,55 @@ func Image(t testing.TB, dir, uuid string, options ...string) string {
 	return image
 }
 
-// Attach plugs an image in and returns the loop device's name, such as loop3. It is pulled out when the test ends.
+// Attach plugs an image into a loop device of its own and returns that one's name, such as loop4711. It is pulled out when the test ends.
 func Attach(t testing.TB, image string, options ...string) string {
 	t.Helper()
-	device := Do(t, "losetup", append(options, "--find", "--show", image)...)
-	t.Cleanup(func() { restore(device) })
-	return filepath.Base(device)
+	name := Free(t)
+	Plug(t, name, image, options...)
+	return name
 }
 
-// restore gives a loop device back as it was. That it forbids writing would stay with it, whatever is plugged in next.
-func restore(device string) {
-	_ = exec.Command("blockdev", "--setrw", device).Run()
-	_ = exec.Command("losetup", "-d", device).Run() // most tests did it before
-}
-
-// Free returns the name of a loop device that is free now.
+// Free makes a loop device that nobody else uses, and returns its name. It goes when the test ends.
 func Free(t testing.TB) string {
 	t.Helper()
-	return filepath.Base(Do(t, "losetup", "--find"))
+	Root(t)
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	const add, remove = 0x4c80, 0x4c81 // LOOP_CTL_ADD, LOOP_CTL_REMOVE of linux/loop.h
+	for {
+		number := 1000 + rand.IntN(1<<16)
+		err := unix.IoctlSetInt(int(control.Fd()), add, number)
+		if errors.Is(err, unix.EEXIST) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := "loop" + strconv.Itoa(number)
+		t.Cleanup(func() {
+			_ = exec.Command("losetup", "-d", "/dev/"+name).Run() // most tests did it before
+			if control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0); err == nil {
+				_ = unix.IoctlSetInt(int(control.Fd()), remove, number) // one that is still mounted stays
+				_ = control.Close()
+			}
+		})
+		return name
+	}
 }
 
-// Plug plugs an image into this loop device.
+// Plug plugs an image into this loop device, once what was pulled out of it is let go of.
 func Plug(t testing.TB, name, image string, options ...string) {
 	t.Helper()
+	for range 500 {
+		if _, err := os.Stat("/sys/class/block/" + name + "/loop"); err != nil {
+			break
+		}
+		<-time.After(10 * time.Millisecond)
+	}
 	Do(t, "losetup", append(options, "/dev/"+name, image)...)
-	t.Cleanup(func() { restore("/dev/" + name) })
 }
 
 // Pull pulls a loop device out. While something is mounted from it the kernel only notes that.
@@ -120,4 +148,21 @@ func Root(t testing.TB) {
 	if os.Geteuid() != 0 {
 		t.Fatal("this test attaches loop devices and mounts: run it as root")
 	}
+}
+
+// Background runs a program until the test ends; then stop, with its arguments, is run, and the program is waited for.
+func Background(t testing.TB, stop string, stopArgs []string, name string, args ...string) {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = t.Output()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command(stop, stopArgs...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v %s", stop, err, out)
+		}
+		_ = cmd.Process.Kill() // unless it ended by that
+		_ = cmd.Wait()
+	})
 }

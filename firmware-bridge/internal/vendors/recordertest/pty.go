@@ -62,7 +62,9 @@ func (r *Recorder) StartTTY(t testing.TB) string {
 		_ = r.Serve(line) // ends with the line
 	}()
 	t.Cleanup(func() {
-		line.Close()
+		if err := line.Close(); err != nil {
+			t.Error(err)
+		}
 		<-served
 	})
 	return line.Path

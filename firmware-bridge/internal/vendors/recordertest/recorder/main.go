@@ -59,16 +59,17 @@ func serve(ctx context.Context, r *recordertest.Recorder, socket string, stdout 
 		if err != nil {
 			return err
 		}
-		defer context.AfterFunc(ctx, func() { line.Close() })()
+		ended := make(chan error, 1)
+		context.AfterFunc(ctx, func() { ended <- line.Close() })
 		fmt.Fprintln(stdout, line.Path)
 		var rubbish *vendors.Rubbish
 		for err == nil || errors.As(err, &rubbish) {
 			err = r.Serve(line)
 		}
 		if ctx.Err() != nil {
-			return nil
+			return <-ended
 		}
-		return err
+		return errors.Join(err, line.Close())
 	}
 	l, err := net.Listen("unix", socket)
 	if err != nil {
