@@ -2,6 +2,7 @@ package sphinx
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -23,12 +24,8 @@ type grammar struct {
 	words []string // sorted, each once
 }
 
-// fillers are what people say between the elements.
-var fillers = []string{
-	"this is", "i am", "we are", "my name is", "it is", "today is", "is", "the", "a", "an", "of", "of the", "from", "from the", "at", "at the", "in", "in the",
-	"and", "with", "because of", "for", "on", "on the", "good morning", "good afternoon", "good evening", "recording", "has started", "starts", "now", "hello", "here",
-	"an inspection of", "inspecting", "investigating", "checking", "case of", "enforcement", "colleague", "my colleague", "i show my certificate",
-}
+// fillers are what people say that is no element.
+var fillers = []string{"good morning", "good afternoon", "good evening", "hello", "recording has started", "recording started", "recording starts now", "i show my certificate"}
 
 var (
 	hours   = spans(0, 23)
@@ -77,7 +74,7 @@ func makeGrammar(reg *transport.Register) grammar {
 	named := func(name, form string, entries []string) {
 		if entries = entriesOf(entries); len(entries) > 0 {
 			rule(name, form, entries)
-			parts = append(parts, "/1/ <"+name+">")
+			parts = append(parts, "<"+name+">")
 		}
 	}
 	var names, certificates []string
@@ -87,16 +84,16 @@ func makeGrammar(reg *transport.Register) grammar {
 			certificates = append(certificates, strings.Join(d, " "))
 		}
 	}
-	named("department", "[department [is]] ENTRIES", reg.Departments)
-	named("officer", "[officer | officers | inspector] ENTRIES", names)
-	named("cause", "[cause | the cause is | the cause | reason] ENTRIES", reg.Causes)
-	named("place", "[place | the place is | the place | location] ENTRIES", reg.Places)
-	named("activity", "ENTRIES", reg.Activities)
+	named("department", "[of [the] | from [the] | for [the] | this is [the] | we are [from] [the] | [the] department [is] [the]] ENTRIES", reg.Departments)
+	named("officer", "[this is | i am | we are | my name is | with | and] [officer | officers | inspector | inspectors | colleague] ENTRIES", names)
+	named("cause", "[[the] cause [is] [a | an] | because of [a | an] | [the] reason [is] [a | an] | for [a | an] | [we are] inspecting [a | an | the] | [we are] checking [a | an | the]] ENTRIES", reg.Causes)
+	named("place", "[[the] place [is] | at [the] | in [the] | on [the] | we are at [the] | we are in [the] | [the] location [is]] ENTRIES", reg.Places)
+	named("activity", "[this is an | this is a | for an | for a] ENTRIES", reg.Activities)
 	rule("digit", "ENTRIES", append(words.Digits("0123456789"), "oh"))
 	if len(certificates) == 0 {
 		rule("number", "<digit>+", nil)
 	} else {
-		rule("number", "/0.9/ ENTRIES | /0.1/ <digit>+", unique(certificates))
+		rule("number", "ENTRIES | <digit> <digit> <digit> <digit>+", unique(certificates))
 	}
 	rule("certificate", "certificate [number | number is | is] <number>", nil)
 	rule("hour", "ENTRIES", hours)
@@ -104,16 +101,17 @@ func makeGrammar(reg *transport.Register) grammar {
 	rule("day", "ENTRIES", days)
 	rule("month", "ENTRIES", months)
 	rule("clock", "<hour> <minute> | <hour> oh <digit> | <hour> hundred [hours] | <hour> oclock | half past <hour> | quarter past <hour> | quarter to <hour>", nil)
-	rule("time", "[time | the time is | the time | it is] <clock> [a m | p m | in the morning | in the afternoon | in the evening]", nil)
-	rule("date", "[date | the date is | today is] ( the <day> of <month> | <month> [the] <day> )", nil)
+	rule("time", "[[the] time [is] | it is | today at] <clock> [a m | p m | in the morning | in the afternoon | in the evening]", nil)
+	rule("date", "[[the] date [is] | today is [the] | today] ( [the] <day> of <month> | <month> [the] <day> )", nil)
 	rule("filler", "ENTRIES", fillers)
-	rule("keyword", "ENTRIES", []string{"officer", "certificate", "cause", "place", "time", "department"})
 	var sounds []string
 	for _, s := range other {
 		sounds = append(sounds, noise(s))
 	}
 	rule("other", "ENTRIES", sounds)
-	parts = append(parts, "/1/ <certificate>", "/1/ <time>", "/0.5/ <date>", "/1/ <filler>", "/0.2/ <keyword>", "/0.01/ <other>")
+	rule("unknown", "( [the] cause [is] | because of | [the] place [is] | at [the] | officer ) <other>+", nil)
+	parts = append(parts, "<certificate>", "<time>", "<date>", "<filler>")
+	if os.Getenv("OTHER")!="" { parts = append(parts, "<unknown>") }
 	fmt.Fprintf(&b, "public <header> = ( %s )+;\n", strings.Join(parts, " | "))
 	g := grammar{text: b.String()}
 	for w := range seen {

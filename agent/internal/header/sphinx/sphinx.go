@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -68,17 +69,18 @@ func (e *Engine) Transcribe(ctx context.Context, wav io.Reader, hints header.Hin
 // command is pocketsphinx_batch for one sound, as a list of one with an empty path around it. Beams are wide: a second of speech takes some ten
 // milliseconds, and narrow ones lose the end of the grammar in voices that the model does not expect.
 func command(wav, grammar, dict []byte) sandbox.Command {
-	return sandbox.Command{
+	c := sandbox.Command{
 		Name: "pocketsphinx_batch",
 		Args: []string{
 			"-hmm", filepath.Join(Model, "en-us"), "-dict", sandbox.Path(2), "-jsgf", sandbox.Path(1),
 			"-ctl", sandbox.Path(3), "-cepdir", "/", "-cepext", "", "-adcin", "yes", "-adchdr", "44",
-			"-hypseg", "/proc/self/fd/1", "-logfn", "/dev/null", "-bestpath", "no", "-compallsen", "yes",
-			"-beam", "1e-80", "-wbeam", "1e-60", "-pbeam", "1e-80",
+			"-hypseg", "/proc/self/fd/1", "-logfn", "/dev/null", "-bestpath", "no",
 		},
 		Data:   [][]byte{wav, grammar, dict, []byte(strings.TrimPrefix(sandbox.Path(0), "/") + "\n")},
 		ToPath: true,
 	}
+	c.Args = append(c.Args, strings.Fields(os.Getenv("ARGS"))...)
+	return c
 }
 
 type result struct {
