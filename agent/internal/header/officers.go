@@ -82,6 +82,9 @@ func (t *heardText) officers(register []transport.Officer) Field {
 func (t *heardText) candidates(register []transport.Officer, numbers []words.Number) []named {
 	var list []named
 	for _, o := range register {
+		if strings.TrimSpace(o.Name) == "" {
+			continue
+		}
 		digits := strings.Join(strings.FieldsFunc(o.Certificate, func(r rune) bool { return r < '0' || r > '9' }), "")
 		number := slices.IndexFunc(numbers, func(n words.Number) bool { return digits != "" && n.Digits == digits })
 		best := named{officer: o, number: number}

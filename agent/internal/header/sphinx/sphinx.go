@@ -4,13 +4,11 @@ package sphinx
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -67,20 +65,20 @@ func (e *Engine) Transcribe(ctx context.Context, wav io.Reader, hints header.Hin
 }
 
 // command is pocketsphinx_batch for one sound, as a list of one with an empty path around it. Beams are wide: a second of speech takes some ten
-// milliseconds, and narrow ones lose the end of the grammar in voices that the model does not expect.
+// milliseconds, and narrow ones lose the end of the grammar in voices that the model does not expect. The penalty on each word (wip) keeps it from filling doubt
+// with short words; weights in a grammar have no effect in this version.
 func command(wav, grammar, dict []byte) sandbox.Command {
-	c := sandbox.Command{
+	return sandbox.Command{
 		Name: "pocketsphinx_batch",
 		Args: []string{
 			"-hmm", filepath.Join(Model, "en-us"), "-dict", sandbox.Path(2), "-jsgf", sandbox.Path(1),
 			"-ctl", sandbox.Path(3), "-cepdir", "/", "-cepext", "", "-adcin", "yes", "-adchdr", "44",
 			"-hypseg", "/proc/self/fd/1", "-logfn", "/dev/null", "-bestpath", "no",
+			"-beam", "1e-80", "-wbeam", "1e-60", "-pbeam", "1e-80", "-wip", "1e-3",
 		},
 		Data:   [][]byte{wav, grammar, dict, []byte(strings.TrimPrefix(sandbox.Path(0), "/") + "\n")},
 		ToPath: true,
 	}
-	c.Args = append(c.Args, strings.Fields(os.Getenv("ARGS"))...)
-	return c
 }
 
 type result struct {
@@ -135,5 +133,3 @@ func read(r io.Reader) (result, error) {
 func confidence(score float64) uint64 {
 	return uint64(math.Round(1000 * math.Exp(min(score, 0)/20)))
 }
-
-var _ = bytes.MinRead

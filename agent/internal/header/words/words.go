@@ -15,7 +15,7 @@ func Plain(text string) string {
 	space := false
 	for _, r := range norm.NFKD.String(strings.ToValidUTF8(text, " ")) {
 		switch {
-		case unicode.IsLetter(r) || unicode.IsDigit(r):
+		case unicode.IsLetter(r) || unicode.IsDigit(r) || Han(r): // 〇 is no letter
 			if space && b.Len() > 0 {
 				b.WriteByte(' ')
 			}
