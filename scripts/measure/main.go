@@ -32,6 +32,7 @@ var benches = []bench{
 	{"verify", verifying},
 	{"enrol-verify", sealing},
 	{"memory", memory},
+	{"speech", speech},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

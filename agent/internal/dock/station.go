@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"camseal/agent/internal/header"
 	"camseal/pkg/evidence"
 	"camseal/pkg/handoff"
 	"camseal/pkg/transport"
@@ -66,32 +67,18 @@ type Tile struct {
 	Fault    string        `json:"fault"`    // in words: what happened, what was kept, what to do
 }
 
-// Heard is what was understood of a spoken header. Nothing of it is confirmed.
-type Heard struct {
-	From       uint64  `json:"from"` // milliseconds from the recording's begin
-	Until      uint64  `json:"until"`
-	Transcript string  `json:"transcript"`
-	Engine     string  `json:"engine"`
-	Confidence uint64  `json:"confidence"` // thousandths
-	Fields     []Field `json:"fields"`     // department, officers, cause, time, place, in this order
-	Failed     string  `json:"failed"`     // why nothing was understood, in words; empty: it was tried and worked
-}
-
-// Field is one element of a header and how sure it is.
-type Field struct {
-	Name  string     `json:"name"` // department, officers, cause, time, place
-	State FieldState `json:"state"`
-	Value string     `json:"value"`
-}
-
-// FieldState says how far an element was understood.
-type FieldState string
+// What was understood of a spoken header.
+type (
+	Heard      = header.Heard
+	Field      = header.Field
+	FieldState = header.FieldState
+)
 
 // The states of a field.
 const (
-	FieldMatched FieldState = "matched" // heard, and found in the register: ✓
-	FieldHeard   FieldState = "heard"   // heard, and not in the register: ~
-	FieldMissing FieldState = "missing" // ○
+	FieldMatched = header.FieldMatched
+	FieldHeard   = header.FieldHeard
+	FieldMissing = header.FieldMissing
 )
 
 // Item is one recording as the dock shows it.

@@ -74,7 +74,7 @@ func command(wav, grammar, dict []byte) sandbox.Command {
 			"-hmm", filepath.Join(Model, "en-us"), "-dict", sandbox.Path(2), "-jsgf", sandbox.Path(1),
 			"-ctl", sandbox.Path(3), "-cepdir", "/", "-cepext", "", "-adcin", "yes", "-adchdr", "44",
 			"-hypseg", "/proc/self/fd/1", "-logfn", "/dev/null", "-bestpath", "no",
-			"-beam", "1e-80", "-wbeam", "1e-60", "-pbeam", "1e-80", "-wip", "1e-3",
+			"-beam", "1e-80", "-wbeam", "1e-60", "-pbeam", "1e-80", "-maxhmmpf", "1000", "-wip", "1e-3",
 		},
 		Data:   [][]byte{wav, grammar, dict, []byte(strings.TrimPrefix(sandbox.Path(0), "/") + "\n")},
 		ToPath: true,
