@@ -37,6 +37,10 @@ type settings struct {
 	Kiosk          string        `help:"Address of the dock's touch page, such as 127.0.0.1:8090. Empty: none." placeholder:"HOST:PORT"`
 	KioskHosts     []string      `help:"Names under which the page may be asked for, besides this machine's own." placeholder:"HOST"`
 	Lang           string        `help:"Language of whoever has chosen none: zh-CN or en." default:"zh-CN" enum:"zh-CN,en"`
+	Speech         string        `help:"What transcribes spoken headers: pocketsphinx (English), none, or the address of an engine that speaks POST /v1/audio/transcriptions." default:"pocketsphinx" placeholder:"ENGINE"`
+	SpeechModel    string        `help:"Model that such an engine is asked for." placeholder:"NAME"`
+	SpeechLanguage string        `help:"Language that such an engine is told, such as zh. Empty: it guesses."`
+	SpeechToken    string        `help:"File with the bearer token for such an engine." placeholder:"FILE"`
 	SequenceGap    time.Duration `help:"Files of one recorder that follow each other within this time are one sequence." default:"2m"`
 	HeaderDeadline time.Duration `help:"Time from taking in to the case header; after it, it is late." default:"24h"`
 	ExportDeadline time.Duration `help:"Time from filming to taking in; after it, the dock says so. 0: none." default:"72h"`

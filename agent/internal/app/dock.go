@@ -11,6 +11,9 @@ import (
 	"time"
 
 	"camseal/agent/internal/dock"
+	"camseal/agent/internal/header"
+	"camseal/agent/internal/header/remote"
+	"camseal/agent/internal/header/sphinx"
 	"camseal/agent/internal/kiosk"
 )
 
@@ -27,10 +30,31 @@ func (n *node) newDock() error {
 	if err != nil {
 		return err
 	}
+	listener, err := n.newListener()
+	if err != nil {
+		return err
+	}
 	n.dock, err = dock.New(dock.Config{Station: cmp.Or(n.set.Station, host), Bridges: n.set.Bridges, Slots: n.set.Slots, Spool: n.spool, Taker: n.taker,
-		Server: n.client, Log: log, Health: n.health, Online: n.uplink.Online, SequenceGap: n.set.SequenceGap, HeaderDeadline: n.set.HeaderDeadline,
+		Server: n.client, Log: log, Listener: listener, Health: n.health, Online: n.uplink.Online, SequenceGap: n.set.SequenceGap, HeaderDeadline: n.set.HeaderDeadline,
 		ExportDeadline: n.set.ExportDeadline, ReadAtOnce: n.set.Readers, Except: n.own(), Now: now, Logger: n.log})
 	return err
+}
+
+// newListener makes what listens to spoken headers; nil if that is switched off.
+func (n *node) newListener() (dock.Listener, error) {
+	var engine header.Engine
+	switch n.set.Speech {
+	case "none":
+		return nil, nil
+	case "pocketsphinx":
+		engine = &sphinx.Engine{}
+	default:
+		var err error
+		if engine, err = remote.New(remote.Config{Base: n.set.Speech, Model: n.set.SpeechModel, Language: n.set.SpeechLanguage, Token: n.set.SpeechToken}); err != nil {
+			return nil, usagef("speech: %v; give the address of an engine, pocketsphinx or none", err)
+		}
+	}
+	return &header.Listener{Engine: engine, Now: now, Log: n.log}, nil
 }
 
 const headerWait = 10 * time.Second

@@ -51,7 +51,7 @@ func (s *station) run(flags ...string) {
 		t.Fatal(err)
 	}
 	args := []string{"run", "--state", s.state, "--tpm", s.tpm, "--server", s.server.URL, "--settle", "0s", "--gather", "5ms", "--chunk-size", "4KiB",
-		"--bridges", s.socket, "--slots", "1,2,3", "--station", "Station 3"}
+		"--bridges", s.socket, "--slots", "1,2,3", "--station", "Station 3", "--speech", "none"}
 	if _, err := parser.Parse(append(args, flags...)); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func recorder(t *testing.T, seed uint64, files map[string]int) string {
 
 var wang = dock.Officer{Name: "Wang Fang", Certificate: "110042", Department: "Market Supervision", Valid: true}
 
-func header() evidence.Header {
+func typedHeader() evidence.Header {
 	return evidence.Header{Department: "Market Supervision", Officers: []evidence.Officer{{Name: "Wang Fang", Certificate: "110042"}}, Cause: "unlicensed sale",
 		Time: "2026-11-20 09:00", Place: "East Market"}
 }
@@ -207,7 +207,7 @@ func TestDock(t *testing.T) {
 	if err := s.dock.Confirm(t.Context(), g.ID, evidence.Header{Department: "x"}, wang); !errors.Is(err, dock.ErrIncomplete) {
 		t.Errorf("a header without place: %v", err)
 	}
-	if err := errors.Join(s.dock.Confirm(t.Context(), g.ID, header(), wang), s.dock.Note(t.Context(), g.ID, "two boxes listed", wang),
+	if err := errors.Join(s.dock.Confirm(t.Context(), g.ID, typedHeader(), wang), s.dock.Note(t.Context(), g.ID, "two boxes listed", wang),
 		s.dock.Mark(t.Context(), g.Items[1].Rec, 1500, "refused to sign", wang), s.dock.Unrecorded(t.Context(), "service by post", "nobody there", wang)); err != nil {
 		t.Fatal(err)
 	}
@@ -531,7 +531,7 @@ func TestSplitAndJoin(t *testing.T) {
 	if g = all(); len(g) != 2 || len(g[0].Items)+len(g[1].Items) != 3 {
 		t.Fatalf("%+v", g)
 	}
-	if err := s.dock.Confirm(ctx, one.ID, header(), wang); err != nil {
+	if err := s.dock.Confirm(ctx, one.ID, typedHeader(), wang); err != nil {
 		t.Fatal(err)
 	}
 	snap := s.dock.Snapshot(ctx)
@@ -544,7 +544,7 @@ func TestSplitAndJoin(t *testing.T) {
 	if g = all(); len(g) != 1 || g[0].Header != nil || g[0].Earlier == nil {
 		t.Fatalf("%+v", g)
 	}
-	if err := s.dock.Confirm(ctx, one.ID, header(), wang); err != nil {
+	if err := s.dock.Confirm(ctx, one.ID, typedHeader(), wang); err != nil {
 		t.Fatal(err)
 	}
 	if g = all(); g[0].Header == nil {
@@ -562,7 +562,7 @@ func TestLateHeader(t *testing.T) {
 	if err != nil || len(g) != 1 || !g[0].Late {
 		t.Fatalf("%v %+v", err, g)
 	}
-	if err := s.dock.Confirm(t.Context(), g[0].ID, header(), wang); err != nil {
+	if err := s.dock.Confirm(t.Context(), g[0].ID, typedHeader(), wang); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.dock.Group(t.Context(), g[0].ID); err != nil || !slices.Contains(got.Flags, dock.FlagLate) {
@@ -622,7 +622,7 @@ func TestRegisterAndSignIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := header()
+	h := typedHeader()
 	h.Officers = []evidence.Officer{{Name: "Zhao Lei", Certificate: "110043"}, {Name: "Nobody", Certificate: "9"}}
 	if err := s.dock.Confirm(t.Context(), g[0].ID, h, o); err != nil {
 		t.Fatal(err)
