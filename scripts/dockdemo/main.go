@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -79,7 +80,7 @@ func (d *demo) play(ctx context.Context) error {
 	}
 	d.next("Booting the docking station: QEMU with Debian's kernel, a software TPM with its maker's certificate; starting the server on this machine")
 	if d.station, err = station.Start(ctx, station.Config{Dir: d.dir, Programs: d.programs, Register: register, Log: os.Stdout,
-		Agent: []string{"--chunk-size", "256KiB", "--lang", "en"}}); err != nil {
+		Agent: []string{"--chunk-size", "256KiB", "--lang", "en", "--speech-patience", "5m"}}); err != nil {
 		return err
 	}
 	d.say("the dock's page: %s   the server's page: %s", d.station.Kiosk, d.station.Web)
@@ -161,9 +162,13 @@ func (d *demo) headers(ctx context.Context, _ []string) (err error) {
 
 // confirm confirms what was heard, and types what was not.
 func (d *demo) confirm(ctx context.Context, slot, group string) error {
-	form, err := d.officer.Form(ctx, group)
-	if err != nil {
-		return err
+	var form url.Values
+	heard := func() (ok bool, err error) {
+		form, err = d.officer.Form(ctx, group)
+		return form.Get("cause") != "", err
+	}
+	if err := d.station.Until(ctx, "the words of the header", heard); err != nil && ctx.Err() != nil || form == nil {
+		return err // what was not understood by then is typed
 	}
 	var typed []string
 	for name, value := range map[string]string{"department": "Market Supervision Bureau", "officer": "Li Wei", "certificate": "110041", "cause": "unlicensed sale",
@@ -175,6 +180,7 @@ func (d *demo) confirm(ctx context.Context, slot, group string) error {
 	}
 	d.say("slot %s: %s, %s %s, %s, %s, %s; typed: %v", slot, form.Get("department"), form.Get("officer"), form.Get("certificate"), form.Get("cause"), form.Get("time"),
 		form.Get("place"), typed)
+	form.Set("spoken", "1")
 	return errors.Join(d.officer.Confirm(ctx, group, form), d.officer.Note(ctx, group, "two boxes listed, party signed"))
 }
 

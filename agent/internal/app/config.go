@@ -41,6 +41,7 @@ type settings struct {
 	SpeechModel    string        `help:"Model that such an engine is asked for." placeholder:"NAME"`
 	SpeechLanguage string        `help:"Language that such an engine is told, such as zh. Empty: it guesses."`
 	SpeechToken    string        `help:"File with the bearer token for such an engine." placeholder:"FILE"`
+	SpeechPatience time.Duration `help:"How long transcribing one header may take." default:"1m"`
 	SequenceGap    time.Duration `help:"Files of one recorder that follow each other within this time are one sequence." default:"2m"`
 	HeaderDeadline time.Duration `help:"Time from taking in to the case header; after it, it is late." default:"24h"`
 	ExportDeadline time.Duration `help:"Time from filming to taking in; after it, the dock says so. 0: none." default:"72h"`
@@ -62,8 +63,8 @@ func (s *settings) check() error {
 		return usagef("settle, poll and gather are times such as 3s")
 	case s.Kiosk != "" && len(s.Bridges) == 0:
 		return usagef("kiosk: it shows recorders, and no bridge is named under bridges")
-	case s.SequenceGap < 0 || s.HeaderDeadline <= 0 || s.ExportDeadline < 0:
-		return usagef("sequence-gap, header-deadline and export-deadline are times such as 24h")
+	case s.SpeechPatience <= 0 || s.SequenceGap < 0 || s.HeaderDeadline <= 0 || s.ExportDeadline < 0:
+		return usagef("speech-patience, sequence-gap, header-deadline and export-deadline are times such as 24h")
 	case s.ChainPCR < 8 || s.ChainPCR > 15:
 		return usagef("chain-pcr: %d is not between 8 and 15", s.ChainPCR)
 	}

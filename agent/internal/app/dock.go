@@ -13,6 +13,7 @@ import (
 	"camseal/agent/internal/dock"
 	"camseal/agent/internal/header"
 	"camseal/agent/internal/header/remote"
+	"camseal/agent/internal/header/sandbox"
 	"camseal/agent/internal/header/sphinx"
 	"camseal/agent/internal/kiosk"
 )
@@ -47,14 +48,14 @@ func (n *node) newListener() (dock.Listener, error) {
 	case "none":
 		return nil, nil
 	case "pocketsphinx":
-		engine = &sphinx.Engine{}
+		engine = &sphinx.Engine{Sandbox: sandbox.Box{Time: n.set.SpeechPatience}}
 	default:
 		var err error
-		if engine, err = remote.New(remote.Config{Base: n.set.Speech, Model: n.set.SpeechModel, Language: n.set.SpeechLanguage, Token: n.set.SpeechToken}); err != nil {
+		if engine, err = remote.New(remote.Config{Base: n.set.Speech, Model: n.set.SpeechModel, Language: n.set.SpeechLanguage, Token: n.set.SpeechToken, Timeout: n.set.SpeechPatience}); err != nil {
 			return nil, usagef("speech: %v; give the address of an engine, pocketsphinx or none", err)
 		}
 	}
-	return &header.Listener{Engine: engine, Now: now, Log: n.log}, nil
+	return &header.Listener{Engine: engine, Patience: n.set.SpeechPatience, Now: now, Log: n.log}, nil
 }
 
 const headerWait = 10 * time.Second

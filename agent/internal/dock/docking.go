@@ -97,26 +97,28 @@ func (k *docking) run() {
 	listening.Go(k.listenAll)
 	err := k.take()
 	close(k.listen)
+	k.taken(err)
 	listening.Wait()
-	switch {
-	case k.ctx.Err() != nil || errors.Is(err, source.ErrGone):
-		return
-	case err != nil:
-		k.Dock.mu.Lock()
-		k.fault = "reading stopped: " + err.Error() + "; what was read is kept; pull the recorder out and dock it again"
-		k.change()
-		k.Dock.mu.Unlock()
-		k.Logger.ErrorContext(k.ctx, "a recorder can't be taken in", slog.String("slot", k.is.Slot), slog.Any("error", err))
-		return
-	}
 	k.Dock.mu.Lock()
-	k.ready = true
-	erases := k.is.Erases
-	k.change()
+	erases := k.ready && k.is.Erases
 	k.Dock.mu.Unlock()
 	if erases {
 		k.eraseAll()
 	}
+}
+
+// taken notes that all is read, or why not.
+func (k *docking) taken(err error) {
+	if k.ctx.Err() != nil || errors.Is(err, source.ErrGone) {
+		return
+	}
+	k.Dock.mu.Lock()
+	defer k.Dock.mu.Unlock()
+	if k.ready = err == nil; err != nil {
+		k.fault = "reading stopped: " + err.Error() + "; what was read is kept; pull the recorder out and dock it again"
+		k.Logger.ErrorContext(k.ctx, "a recorder can't be taken in", slog.String("slot", k.is.Slot), slog.Any("error", err))
+	}
+	k.change()
 }
 
 func (k *docking) take() error {
