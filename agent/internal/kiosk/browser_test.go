@@ -348,6 +348,8 @@ func TestLive(t *testing.T) {
 	w.until("the fields to be filled", `document.readyState === "complete" && document.getElementById("f-place")?.value === "East Market" && !document.getElementById("use-heard").checkVisibility()`)
 	w.visit("/?lang=en")
 	w.until("the scripts", `customElements.get("camseal-live") !== undefined && document.readyState === "complete"`)
+	s.change(func(s *station) { s.snap.Tiles[1].Officer = "Sun Li" })
+	w.until("the page to be connected", `document.getElementById("slot-2").innerText.includes("Sun Li")`)
 
 	w.expectRefusals(true)
 	w.mu.Lock()
