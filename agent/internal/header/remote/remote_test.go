@@ -103,9 +103,11 @@ func TestEngineThatMisbehaves(t *testing.T) {
 	defer other.Close()
 	over := make(chan struct{})
 	for want, answer := range map[string]http.HandlerFunc{
-		"500 Internal Server Error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "out of memory", 500) },
-		"401 Unauthorized":          func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 401) },
-		"302 Found":                 func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) },
+		"500 Internal Server Error": func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "out of memory", http.StatusInternalServerError)
+		},
+		"401 Unauthorized": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusUnauthorized) },
+		"302 Found":        func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other.URL, http.StatusFound) },
 		"307 Temporary Redirect": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 		},

@@ -47,7 +47,7 @@ const (
 	lasts    = 0.3                   //
 	look     = 200                   // frames on either side in which the noise is looked for
 	far      = 500                   // and the loudest
-	often    = 25                    // frames from one look at what came to the next
+	often    = 50                    // frames from one look at what came to the next
 )
 
 // Find reads raw samples until a span is complete, or the search is over, or the reader ends. It holds at most
@@ -55,10 +55,10 @@ const (
 func (d Detector) Find(r io.Reader) (Span, error) {
 	in := bufio.NewReaderSize(r, 2*frame*often)
 	var pcm []int16
-	var energy []float64
+	var t track
 	var ear ear
 	limit := int(or(d.Search, 3*time.Minute) / step)
-	for len(energy) < limit {
+	for len(t.energy) < limit {
 		var buf [2 * frame]byte
 		if _, err := io.ReadFull(in, buf[:]); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			break
@@ -66,18 +66,18 @@ func (d Detector) Find(r io.Reader) (Span, error) {
 			return Span{}, err
 		}
 		s := samples(buf[:])
-		energy = append(energy, ear.loudness(s))
+		t.energy = append(t.energy, ear.loudness(s))
 		pcm = append(pcm, s...)
-		if len(energy)%often == 0 {
-			if from, until, complete := d.speech(energy, false); complete {
+		if len(t.energy)%often == 0 {
+			if from, until, complete := d.speech(&t, false); complete {
 				return cut(pcm, from, until), nil
 			}
 		}
 	}
-	if len(energy) == 0 {
+	if len(t.energy) == 0 {
 		return Span{}, ErrNoSound
 	}
-	from, until, ok := d.speech(energy, true)
+	from, until, ok := d.speech(&t, true)
 	if !ok {
 		return Span{}, ErrNoSpeech
 	}
@@ -107,13 +107,13 @@ func (e *ear) loudness(s []int16) float64 {
 }
 
 // speech finds the first span in the frames so far. It is complete if more sound would not change it, or if this is all.
-func (d Detector) speech(energy []float64, all bool) (from, until int, complete bool) {
+func (d Detector) speech(t *track, all bool) (from, until int, complete bool) {
 	silence, shortest := int(or(d.Silence, 2*time.Second)/step), int(or(d.Shortest, 800*time.Millisecond)/step)
 	longest, margin := int(or(d.Longest, time.Minute)/step), int(or(d.Margin, 300*time.Millisecond)/step)
-	smooth := smoothed(energy)
-	floors, peaks := levels(smooth)
+	t.follow()
+	smooth, floors, peaks := t.smooth, t.floors, t.peaks
 	begin, end, loud, over := -1, 0, 0, false // of a span so far; over: the frame before was speech
-	known := len(energy)
+	known := len(smooth)
 	if !all {
 		known -= look // the noise of later frames may still be found to be lower
 	}
@@ -133,42 +133,43 @@ func (d Detector) speech(energy []float64, all bool) (from, until int, complete 
 		}
 		switch {
 		case i+1-begin >= longest:
-			return max(0, begin-margin), min(begin+longest, len(energy)), true
+			return max(0, begin-margin), min(begin+longest, len(smooth)), true
 		case i+1-end >= silence && loud < shortest: // a knock
 			begin = -1
 		case i+1-end >= silence:
-			return max(0, begin-margin), min(end+margin, len(energy)), true
+			return max(0, begin-margin), min(end+margin, len(smooth)), true
 		}
 	}
 	if !all || begin < 0 || loud < shortest {
 		return 0, 0, false
 	}
-	return max(0, begin-margin), min(end+margin, len(energy)), true
+	return max(0, begin-margin), min(end+margin, len(smooth)), true
 }
 
-// smoothed is the mean of three frames.
-func smoothed(energy []float64) []float64 {
-	s := make([]float64, len(energy))
-	for i := range energy {
-		near := energy[max(0, i-1):min(len(energy), i+2)]
+// track is the loudness of frames and what is around them. Floors are, for each frame, what a tenth of the frames around it stay below: people pause
+// between words, noise does not, so that is the noise; and peaks what one in twenty is louder than, which is speech where there is any.
+type track struct {
+	energy                []float64
+	smooth, floors, peaks []float64 // as far as follow has seen; the last `far` of them may change
+}
+
+// follow brings the rest up to energy. What later frames can't change is not looked at again.
+func (t *track) follow() {
+	from := max(0, len(t.smooth)-far-often) / often * often
+	t.smooth, t.floors, t.peaks = t.smooth[:from], t.floors[:from], t.peaks[:from]
+	for i := from; i < len(t.energy); i++ { // a mean of three
+		near := t.energy[max(0, i-1):min(len(t.energy), i+2)]
+		sum := 0.0
 		for _, e := range near {
-			s[i] += e / float64(len(near))
+			sum += e
+		}
+		t.smooth = append(t.smooth, sum/float64(len(near)))
+	}
+	for at := from; at < len(t.smooth); at += often {
+		near := slices.Sorted(slices.Values(t.smooth[max(0, at-look):min(len(t.smooth), at+look)]))
+		wide := slices.Sorted(slices.Values(t.smooth[max(0, at-far):min(len(t.smooth), at+far)]))
+		for range min(often, len(t.smooth)-at) {
+			t.floors, t.peaks = append(t.floors, near[len(near)/10]), append(t.peaks, wide[len(wide)*19/20])
 		}
 	}
-	return s
-}
-
-// levels are, for each frame, what a tenth of the frames around it stay below: people pause between words, noise does not, so that is the
-// noise; and what one in twenty is louder than, which is speech where there is any.
-func levels(energy []float64) (floors, peaks []float64) {
-	floors, peaks = make([]float64, len(energy)), make([]float64, len(energy))
-	for at := 0; at < len(energy); at += often {
-		near := slices.Sorted(slices.Values(energy[max(0, at-look):min(len(energy), at+look)]))
-		wide := slices.Sorted(slices.Values(energy[max(0, at-far):min(len(energy), at+far)]))
-		floor, peak := near[len(near)/10], wide[len(wide)*19/20]
-		for i := at; i < min(at+often, len(energy)); i++ {
-			floors[i], peaks[i] = floor, peak
-		}
-	}
-	return floors, peaks
 }

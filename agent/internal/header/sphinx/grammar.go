@@ -82,7 +82,7 @@ func makeGrammar(reg *transport.Register) grammar {
 		sounds = append(sounds, noise(s))
 	}
 	b.rule("other", "ENTRIES", sounds...)
-	b.rule("unknown", "( [the] cause [is] | because of | [the] place [is] | at [the] | officer ) <other>+")
+	b.rule("unknown", "( [the] cause [is] | because of | [the] place [is] | officer ) <other>+")
 	parts = append(parts, "<time>", "<date>", "<filler>", "<unknown>")
 	fmt.Fprintf(&b.text, "public <header> = ( %s )+;\n", strings.Join(parts, " | "))
 	return grammar{text: b.text.String(), words: slices.Sorted(maps.Keys(b.words))}

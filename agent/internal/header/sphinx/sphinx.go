@@ -129,7 +129,8 @@ func read(r io.Reader) (result, error) {
 	return result{strings.Join(out, " "), confidence(total / frames)}, nil
 }
 
-// confidence of a mean acoustic score of a frame, which is how far the words are from the best of all sounds at each moment.
+// confidence of a mean acoustic score of a frame, which is how far the words are from the best of all sounds at each moment: where nine of ten words are right
+// it is about -35, where one of three is wrong about -60. It is an order, not a probability.
 func confidence(score float64) uint64 {
-	return uint64(math.Round(1000 * math.Exp(min(score, 0)/20)))
+	return uint64(math.Round(1000 / (1 + math.Exp(-(score+50)/5))))
 }

@@ -7,6 +7,12 @@ import (
 
 var numerals = map[string]int{"零": 0, "〇": 0, "一": 1, "幺": 1, "二": 2, "两": 2, "三": 3, "四": 4, "五": 5, "六": 6, "七": 7, "八": 8, "九": 9}
 
+// inNumeral reports whether a token is in the middle of a Chinese number: 十五 of 二十五 is none.
+func inNumeral(text []Token, i int) bool {
+	part := func(s string) bool { _, ok := numerals[s]; return ok || s == "十" }
+	return i > 0 && part(text[i-1].Text) && part(text[i].Text)
+}
+
 // chineseNumber reads a number below 100 in digits or numerals; n is how many tokens it takes, 0 if there is none.
 func chineseNumber(text []Token) (value, n int) {
 	if v, ok := plainNumber(word(text, 0), 99); ok {

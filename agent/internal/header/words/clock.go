@@ -14,10 +14,13 @@ var colon = regexp.MustCompile(`(\d{1,2})[:：](\d{2})`)
 func Clocks(text string) string { return colon.ReplaceAllString(text, " time $1 $2 ") }
 
 // Time looks for the date and the time of day that a text tells, in English or Chinese, and writes them as YYYY-MM-DD HH:MM, with as much of it as was said.
-// clock says that the time of day is among it; at are the tokens that told it.
+// clock says that the time of day is among it and can be nothing else; at are the tokens that told it.
 func Time(text []Token) (value string, clock bool, at []int) {
 	date, dateAt := findDate(text)
 	for i := range text {
+		if inNumeral(text, i) {
+			continue
+		}
 		h, m, n, sure := readClock(text[i:])
 		if n > 0 && (sure || asked(text, i)) {
 			for k := range n {
@@ -26,7 +29,17 @@ func Time(text []Token) (value string, clock bool, at []int) {
 			return strings.TrimSpace(fmt.Sprintf("%s %02d:%02d", date, h, m)), true, append(at, dateAt...)
 		}
 	}
+	for i := range text { // two numbers that may be a time, and nothing says so
+		h, m, n, _ := readClock(text[i:])
+		if n >= 2 && !digitsAt(text, i-1) && !digitsAt(text, i+n) && !inNumeral(text, i) {
+			return strings.TrimSpace(fmt.Sprintf("%s %02d:%02d", date, h, m)), false, append(span(i, n), dateAt...)
+		}
+	}
 	return date, false, dateAt
+}
+
+func digitsAt(text []Token, i int) bool {
+	return i >= 0 && i < len(text) && text[i].Text[0] >= '0' && text[i].Text[0] <= '9'
 }
 
 // asked reports whether what stands before a token says that a time follows.
@@ -118,7 +131,7 @@ var months = []string{"january", "february", "march", "april", "may", "june", "j
 
 func findDate(text []Token) (value string, at []int) {
 	for i := range text {
-		if y, m, d, n := chineseDate(text[i:]); n > 0 {
+		if y, m, d, n := chineseDate(text[i:]); n > 0 && !inNumeral(text, i) {
 			return date(y, m, d), span(i, n)
 		}
 		m := slices.Index(months, text[i].Text) + 1
