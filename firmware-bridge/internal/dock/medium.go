@@ -189,7 +189,7 @@ func (s *Station) mount(ctx context.Context, m *medium, d *docking, v volume, to
 	if err != nil {
 		return err
 	}
-	defer dev.Close()
+	defer func() { _ = dev.Close() }() // nothing was written to it
 	if err := m.forbidWriting(v.name); err != nil {
 		return err
 	}
