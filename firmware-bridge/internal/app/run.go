@@ -50,11 +50,11 @@ func (runCmd) Run(ctx context.Context, s *settings, con *console) (err error) {
 	var eraser *erase.Eraser
 	var check serve.Check
 	if checker != nil {
-		journal, err := erase.OpenJournal(s.State)
-		if err != nil {
-			return err
+		journal, failed := erase.OpenJournal(s.State)
+		if failed != nil {
+			return failed
 		}
-		defer journal.Close()
+		defer func() { err = errors.Join(err, journal.Close()) }()
 		eraser, check = &erase.Eraser{Journal: journal, Log: log}, checker.Read
 	}
 	station := dock.New(dock.Config{Slots: s.Slots, Controls: s.Controls, SetClock: s.SetClock, Mounts: filepath.Clean(s.Mounts), Reader: reader, Eraser: eraser,

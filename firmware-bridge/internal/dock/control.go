@@ -140,7 +140,7 @@ func (s *Station) session(ctx context.Context, slot, addr string, toStorage bool
 	if r == nil {
 		return t
 	}
-	defer r.Close()
+	defer func() { _ = r.Close() }() // what it said was heard
 	ask("identify", func(ctx context.Context) error {
 		id, err := r.Identify(ctx)
 		t.serial, t.model, t.firmware = id.Serial, id.Model, id.Firmware

@@ -25,8 +25,8 @@ type docking struct {
 	system  storage.System
 
 	disk    block.Disk
-	volume  string // its device's name: the disk's or a partition's
-	erasing sync.Mutex
+	volume  string      // its device's name: the disk's or a partition's
+	erasing *sync.Mutex // of the medium: its volumes share what forbids writing
 }
 
 // board holds all dockings that there are, and tells of what changes.
@@ -143,7 +143,7 @@ func (b *board) watch(ctx context.Context, emit func(handoff.Docking) error) err
 func (s *Station) newDocking(m *medium) *docking {
 	var raw [16]byte
 	_, _ = rand.Read(raw[:]) // never fails
-	d := &docking{id: hex.EncodeToString(raw[:]), disk: m.disk}
+	d := &docking{id: hex.EncodeToString(raw[:]), disk: m.disk, erasing: &m.erasing}
 	d.shown = handoff.Docking{ID: d.id, Slot: m.slot, State: handoff.StateOpening, Serial: m.disk.Serial, Size: m.disk.Size, Erases: s.cfg.Eraser != nil}
 	m.dockings = append(m.dockings, d)
 	s.board.add(d)

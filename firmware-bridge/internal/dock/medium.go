@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +26,8 @@ type medium struct {
 	cancel context.CancelFunc
 
 	writable []string // devices that could be written to before they were set read-only; only hold's goroutine
+
+	erasing sync.Mutex // one erasure at a time
 
 	mu       sync.Mutex
 	gone     bool
@@ -186,7 +189,7 @@ func (s *Station) mount(ctx context.Context, m *medium, d *docking, v volume, to
 	if err != nil {
 		return err
 	}
-	defer dev.Close()
+	defer func() { _ = dev.Close() }() // nothing was written to it
 	if err := m.forbidWriting(v.name); err != nil {
 		return err
 	}
@@ -217,6 +220,7 @@ func (s *Station) mount(ctx context.Context, m *medium, d *docking, v volume, to
 	if serial == "" {
 		serial = profile.Serial(root)
 	}
+	serial = strings.ToValidUTF8(serial, "\uFFFD") // as it comes back in a permit
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

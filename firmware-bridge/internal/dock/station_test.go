@@ -456,7 +456,7 @@ func TestBrokenFileSystemIsAFaultInWords(t *testing.T) {
 
 // TestPartitionsAreVolumes: each with a file system is a docking of the same slot; what is none is passed over.
 func TestPartitionsAreVolumes(t *testing.T) {
-	s := newSite(t, 1, nil)
+	s := newSite(t, 1, eraser(t))
 	disk := filepath.Join(t.TempDir(), "disk")
 	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 40<<20)); err != nil {
 		t.Fatal(err)
@@ -479,6 +479,19 @@ func TestPartitionsAreVolumes(t *testing.T) {
 	one, two := found[uuidOne], found[uuidTwo]
 	if !bytes.Equal(read(t, one, "one.mp4"), footage) || !bytes.Equal(read(t, two, "two.mp4"), footage) || one.Size != 16<<20 {
 		t.Errorf("%+v\n%+v", one, two)
+	}
+	ended := make(chan error, 2)
+	for volume, path := range map[string]string{uuidOne: "/one.mp4", uuidTwo: "/two.mp4"} { // both at once
+		p := permitFor(t, volume, path, footage)
+		go func() { _, err := s.station.Erase(t.Context(), p); ended <- err }()
+	}
+	if err := errors.Join(<-ended, <-ended); err != nil {
+		t.Error(err)
+	}
+	for _, name := range []string{s.names["1"], s.names["1"] + "p2", s.names["1"] + "p3"} {
+		if ro := looptest.Do(t, "cat", "/sys/class/block/"+name+"/ro"); ro != "1" {
+			t.Errorf("%s can be written to", name)
+		}
 	}
 	looptest.Pull(t, s.names["1"])
 	s.gone(one.ID)

@@ -27,7 +27,7 @@ func Lend(at string, r Reader) error {
 	if err != nil {
 		return &os.PathError{Op: "open_tree", Path: at, Err: err}
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(owners.Fd())}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, attr); err != nil {
 		return os.NewSyscallError("mount_setattr", err)

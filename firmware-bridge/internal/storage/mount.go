@@ -148,7 +148,7 @@ func reconfigure(at, flag string) error {
 	if err != nil {
 		return &os.PathError{Op: "fspick", Path: at, Err: err}
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	return reconfigureFD(fd, flag)
 }
 
@@ -158,3 +158,6 @@ func reconfigureFD(fd int, flag string) error {
 	}
 	return os.NewSyscallError("make "+flag, unix.FsconfigReconfigure(fd))
 }
+
+// closeFD closes what only names a mount: nothing can be lost.
+func closeFD(fd int) { _ = unix.Close(fd) }

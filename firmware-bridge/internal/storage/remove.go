@@ -47,7 +47,7 @@ func (w *Writing) reconfigure(flag string) error {
 	if err != nil {
 		return os.NewSyscallError("fspick", err)
 	}
-	defer unix.Close(fd)
+	defer closeFD(fd)
 	return reconfigureFD(fd, flag)
 }
 

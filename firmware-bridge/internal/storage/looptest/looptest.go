@@ -83,9 +83,19 @@ func Free(t testing.TB) string {
 		name := "loop" + strconv.Itoa(number)
 		t.Cleanup(func() {
 			_ = exec.Command("losetup", "-d", "/dev/"+name).Run() // most tests did it before
-			if control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0); err == nil {
-				_ = unix.IoctlSetInt(int(control.Fd()), remove, number) // one that is still mounted stays
-				_ = control.Close()
+			control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for range 100 { // while it is still being let go of
+				if err = unix.IoctlSetInt(int(control.Fd()), remove, number); !errors.Is(err, unix.EBUSY) {
+					break
+				}
+				<-time.After(20 * time.Millisecond)
+			}
+			if err := errors.Join(err, control.Close()); err != nil {
+				t.Errorf("%s is left behind: %v", name, err)
 			}
 		})
 		return name
