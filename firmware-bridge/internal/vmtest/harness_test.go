@@ -165,7 +165,7 @@ func (c *client) find(ok func(handoff.Docking) bool) (d handoff.Docking, found b
 // await waits for a docking.
 func await(t *testing.T, what string, ok func(handoff.Docking) bool) handoff.Docking {
 	t.Helper()
-	for limit := time.After(90 * time.Second); ; {
+	for limit := time.After(45 * time.Second); ; {
 		d, found, changed, err := bridge.find(ok)
 		if err != nil {
 			t.Fatal(err)
@@ -176,7 +176,7 @@ func await(t *testing.T, what string, ok func(handoff.Docking) bool) handoff.Doc
 		select {
 		case <-changed:
 		case <-limit:
-			t.Fatalf("waited 90 s for: %s", what)
+			t.Fatalf("waited 45 s for: %s", what)
 		}
 	}
 }
