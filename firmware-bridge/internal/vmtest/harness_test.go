@@ -162,10 +162,17 @@ func (c *client) find(ok func(handoff.Docking) bool) (d handoff.Docking, found b
 	return d, false, c.received, c.err
 }
 
+// next is closed when the next docking is told.
+func (c *client) next() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.received
+}
+
 // await waits for a docking.
 func await(t *testing.T, what string, ok func(handoff.Docking) bool) handoff.Docking {
 	t.Helper()
-	for limit := time.After(90 * time.Second); ; {
+	for limit := time.After(45 * time.Second); ; {
 		d, found, changed, err := bridge.find(ok)
 		if err != nil {
 			t.Fatal(err)
@@ -176,7 +183,7 @@ func await(t *testing.T, what string, ok func(handoff.Docking) bool) handoff.Doc
 		select {
 		case <-changed:
 		case <-limit:
-			t.Fatalf("waited 90 s for: %s", what)
+			t.Fatalf("waited 45 s for: %s", what)
 		}
 	}
 }
@@ -271,9 +278,25 @@ func plug(t *testing.T, slot int, r dockvm.Recorder) {
 	t.Cleanup(func() { _ = vm.Unplug(slot) }) // the test may have done so
 }
 
+// unplug pulls a recorder out, and waits until the bridge says so.
 func unplug(t *testing.T, slot int) {
 	t.Helper()
 	if err := vm.Unplug(slot); err != nil {
 		t.Fatal(err)
+	}
+	for limit := time.After(45 * time.Second); ; {
+		next := bridge.next()
+		_, there, _, err := bridge.find(func(d handoff.Docking) bool { return d.Slot == fmt.Sprint(slot) && d.State != handoff.StateGone })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !there {
+			return
+		}
+		select {
+		case <-next:
+		case <-limit:
+			t.Fatalf("waited 45 s for slot %d to be empty", slot)
+		}
 	}
 }

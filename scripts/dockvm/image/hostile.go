@@ -20,8 +20,9 @@ func HostileEntries(cluster int) []Entry {
 		{Name: "BADFILED", Dir: []Entry{}, Like: "BADSIZE.MP4"},                                    // a folder whose entries are footage
 		{Name: "a broken long name.mp4", Short: "BADSUM  MP4", Data: two, Raw: func(raw []byte) { raw[13] ^= 0xff }},
 		{Name: "a long name without its last part.mp4", Short: "BADSEQ  MP4", Data: two, Raw: func(raw []byte) { raw[0] &^= 0x40 }},
-		{Name: "../../../etc/passwd BAD", Short: "BADUP      ", Data: two},
-		{Name: "BAD/slash.mp4", Short: "BADSLASHMP4", Data: two},
+		{Name: "BADNAMES", Dir: []Entry{{Name: "FIRST.MP4", Data: two}, {Name: "../../../etc/passwd", Short: "BADUP      ", Data: two},
+			{Name: "BAD/slash.mp4", Short: "BADSLASHMP4", Data: two}, {Short: "LAST    MP4", Data: two}}},
+		{Name: "..", Short: "BADDOTS    ", Data: two},
 		{Name: "Twice.mp4", Short: "TWICE~1 MP4", Data: []byte("one of two")},
 		{Name: "TWICE.MP4", Short: "TWICE~2 MP4", Data: []byte("the other of two")},
 		{Short: "\xcf\xd6\xb3\xa1\xd6\xb4\xb7\xa8MP4", Data: []byte("a short name in GBK: 现场执法")},
