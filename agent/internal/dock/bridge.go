@@ -93,7 +93,7 @@ func (b *bridge) erase(ctx context.Context, p handoff.Permit, statements func(li
 		}
 		out.CloseWithError(errors.Join(err, w.Flush()))
 	}()
-	defer in.Close()
+	defer in.CloseWithError(io.ErrClosedPipe) // what is still being written is not wanted any more
 	err = b.lines(ctx, http.MethodPost, "/v1/erase", in, func(line []byte) error { return json.Unmarshal(line, &e) })
 	return e, err
 }

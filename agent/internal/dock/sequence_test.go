@@ -77,7 +77,7 @@ func TestSequenceIsTheSameAtEachDocking(t *testing.T) {
 		q, _ := s.of([]byte("/a.mp4"))
 		return q.ID.String()
 	}
-	if id("1") != id("1") || id("1") == id("2") {
+	if first := id("1"); first != id("1") || first == id("2") {
 		t.Error("not the same, or the same for two recorders")
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"camseal/pkg/evidence"
 )
 
@@ -55,6 +57,10 @@ func (m *medium) Read(b []byte) (int, error) {
 	}
 	if isGone(m.ctx, m.gone, err, wait) {
 		return 0, ErrGone
+	}
+	// Without read-ahead, so that the kernel asks the medium for these pages alone, and good ones beside a bad one are not lost.
+	if err := unix.Fadvise(int(m.f.Fd()), 0, 0, unix.FADV_RANDOM); err != nil {
+		return 0, fmt.Errorf("read without reading ahead: %w", err)
 	}
 	block := min(badBlock-m.at%badBlock, m.end-m.at, int64(len(b)))
 	if n, err := m.f.ReadAt(b[:block], m.at); n > 0 {
