@@ -129,6 +129,7 @@ func (u *usb) plug(slot int, r Recorder, c Config) error {
 }
 
 // Unplug pulls out what is in a slot, whatever it does just now, and returns when the image is closed.
+// The dock's kernel learns of it a moment later.
 func (vm *VM) Unplug(slot int) error {
 	if err := vm.usb.unplug(slot); err != nil {
 		return fmt.Errorf("pull out of slot %d: %w", slot, err)

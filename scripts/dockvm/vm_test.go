@@ -111,7 +111,8 @@ func sh(t *testing.T, vm *dockvm.VM, script string, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// functions are what scripts in the dock have: disk PORT prints the block device of what is plugged into a port, once it is there.
+// functions are what scripts in the dock have: disk PORT prints the block device of what is plugged into a port, once it is there; empty PORT
+// waits until the kernel has seen that what was there is gone.
 const functions = `
 disk() {
 	for try in $(seq 200); do
@@ -123,6 +124,9 @@ disk() {
 	echo "nothing at port $1" >&2
 	return 1
 }
+empty() {
+	while [ -e /sys/bus/usb/devices/$1 ]; do sleep 0.05; done
+}
 `
 
 func plug(t *testing.T, vm *dockvm.VM, slot int, r dockvm.Recorder) {
@@ -133,6 +137,7 @@ func plug(t *testing.T, vm *dockvm.VM, slot int, r dockvm.Recorder) {
 	t.Cleanup(func() {
 		sh(t, vm, "grep -o ' /mnt/[^ ]*' /proc/mounts | xargs -r umount -l; rm -rf /mnt/*")
 		_ = vm.Unplug(slot) // the test may have done so
+		sh(t, vm, "empty $1", vm.Ports()[fmt.Sprint(slot)])
 	})
 }
 
