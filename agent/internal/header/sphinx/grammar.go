@@ -124,8 +124,8 @@ func (b *builder) times() {
 	b.rule("day", "ENTRIES", days...)
 	b.rule("month", "ENTRIES", months...)
 	b.rule("clock", "<hour> <minute> | <hour> oh <digit> | <hour> hundred [hours] | <hour> oclock | half past <hour> | quarter past <hour> | quarter to <hour>")
-	b.rule("time", "[[the] time [is] | it is | today at] <clock> [a m | p m | in the morning | in the afternoon | in the evening]")
-	b.rule("date", "[[the] date [is] | today is [the] | today] ( [the] <day> of <month> | <month> [the] <day> )")
+	b.rule("time", "( [the] time [is] | it is | today at | now ) <clock> [a m | p m | in the morning | in the afternoon | in the evening]")
+	b.rule("date", "( [the] date [is] | today [is] | on ) ( [the] <day> of <month> | <month> [the] <day> )")
 }
 
 // entriesOf are the entries as they are said, each once, within the bounds.

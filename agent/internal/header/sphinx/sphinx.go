@@ -54,28 +54,38 @@ func (e *Engine) Transcribe(ctx context.Context, wav io.Reader, hints header.Hin
 		return header.Transcript{}, err
 	}
 	var hyp result
-	err = e.Sandbox.Run(ctx, command(sound.WAV(samples), []byte(g.text), dict), func(r io.Reader) (err error) {
-		hyp, err = read(r)
-		return err
-	})
+	for _, beams := range searches {
+		err = e.Sandbox.Run(ctx, command(sound.WAV(samples), []byte(g.text), dict, beams), func(r io.Reader) (err error) {
+			hyp, err = read(r)
+			return err
+		})
+		if !errors.Is(err, ErrNothing) {
+			break
+		}
+	}
 	if err != nil {
 		return header.Transcript{}, err
 	}
 	return header.Transcript{Text: hyp.text, Confidence: hyp.confidence, Engine: Name}, nil
 }
 
-// command is pocketsphinx_batch for one sound, as a list of one with an empty path around it. Beams are wide: a second of speech takes some ten
-// milliseconds, and narrow ones lose the end of the grammar in voices that the model does not expect. The penalty on each word (wip) keeps it from filling doubt
+// searches are how wide the engine searches, and again if it found no way to the grammar's end: in voices that the model does not expect, a narrow search loses it.
+var searches = [][]string{
+	{"-beam", "1e-80", "-wbeam", "1e-60", "-pbeam", "1e-80", "-maxhmmpf", "1000"},
+	{"-beam", "1e-120", "-wbeam", "1e-100", "-pbeam", "1e-120", "-maxhmmpf", "5000"},
+}
+
+// command is pocketsphinx_batch for one sound, as a list of one with an empty path around it. The penalty on each word (wip) keeps it from filling doubt
 // with short words; weights in a grammar have no effect in this version.
-func command(wav, grammar, dict []byte) sandbox.Command {
+func command(wav, grammar, dict []byte, beams []string) sandbox.Command {
 	return sandbox.Command{
 		Name: "pocketsphinx_batch",
-		Args: []string{
+		Args: append([]string{
 			"-hmm", filepath.Join(Model, "en-us"), "-dict", sandbox.Path(2), "-jsgf", sandbox.Path(1),
 			"-ctl", sandbox.Path(3), "-cepdir", "/", "-cepext", "", "-adcin", "yes", "-adchdr", "44",
 			"-hypseg", "/proc/self/fd/1", "-logfn", "/dev/null", "-bestpath", "no",
-			"-beam", "1e-80", "-wbeam", "1e-60", "-pbeam", "1e-80", "-maxhmmpf", "1000", "-wip", "1e-3",
-		},
+			"-wip", "1e-3",
+		}, beams...),
 		Data:   [][]byte{wav, grammar, dict, []byte(strings.TrimPrefix(sandbox.Path(0), "/") + "\n")},
 		ToPath: true,
 	}
