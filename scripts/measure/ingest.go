@@ -137,7 +137,7 @@ func (s sample) memoryRows(what string) []row {
 }
 
 // rclone copies the footage into a fresh bucket with object lock and returns how long it took.
-func (p *place) rclone(name string) (time.Duration, error) {
+func (p *place) rclone(name string, flags ...string) (time.Duration, error) {
 	gw, err := versity.Start(filepath.Join(p.bin, "s3serve"), p.path(name))
 	if err != nil {
 		return 0, err
@@ -146,7 +146,7 @@ func (p *place) rclone(name string) (time.Duration, error) {
 	env := []string{"RCLONE_CONFIG_V_TYPE=s3", "RCLONE_CONFIG_V_PROVIDER=Other", "RCLONE_CONFIG_V_ENDPOINT=" + gw.Endpoint,
 		"RCLONE_CONFIG_V_ACCESS_KEY_ID=" + gw.RootAccess, "RCLONE_CONFIG_V_SECRET_ACCESS_KEY=" + gw.RootSecret,
 		"RCLONE_CONFIG_V_REGION=us-east-1", "RCLONE_CONFIG=" + p.path("rclone.conf")}
-	r, err := p.do(env, "rclone", "copy", p.path("footage"), "v:"+gw.Bucket, "--transfers", "4", "--ca-cert", gw.CAFile)
+	r, err := p.do(env, "rclone", append([]string{"copy", p.path("footage"), "v:" + gw.Bucket, "--transfers", "4", "--ca-cert", gw.CAFile}, flags...)...)
 	if err != nil {
 		return 0, err
 	}
@@ -156,10 +156,6 @@ func (p *place) rclone(name string) (time.Duration, error) {
 // camseal takes the folder in with an agent and a server that are made for it, up to the last stored receipt.
 func (p *place) camseal(name, folder string, s3 bool, more ...string) (sample, error) {
 	dir := p.path(name)
-	server, agent := filepath.Join(dir, "server"), filepath.Join(dir, "agent")
-	if err := os.MkdirAll(filepath.Join(dir, "tpm"), 0o755); err != nil {
-		return sample{}, err
-	}
 	var storage []string
 	var gw *versity.Gateway
 	if s3 {
@@ -172,51 +168,16 @@ func (p *place) camseal(name, folder string, s3 bool, more ...string) (sample, e
 			return sample{}, err
 		}
 	}
-	if _, err := p.do(nil, "camseal-server", append([]string{"init", "--state", server}, storage...)...); err != nil {
-		return sample{}, err
-	}
-	const api, web = "127.0.0.1:18443", "127.0.0.1:18080"
-	srv, err := p.start(nil, "camseal-server", append([]string{"run", "--state", server, "--listen", api, "--web", web, "--allow-unknown-maker"}, storage...)...)
+	sys, err := p.enrolled(dir, storage)
 	if err != nil {
 		return sample{}, err
 	}
-	defer srv.stop()
-	tpm := filepath.Join(dir, "tpm", "s")
-	chip, err := p.start(nil, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+filepath.Dir(tpm), "--server", "type=unixio,path="+tpm,
-		"--ctrl", "type=unixio,path="+tpm+".ctrl", "--flags", "not-need-init,startup-clear")
+	defer sys.stop()
+	run, err := p.do(nil, "camseal-agent", slices.Concat([]string{"import"}, sys.flags, more, []string{"--recorder", "BENCH", "--settle", "0s", "--json", folder})...)
 	if err != nil {
-		return sample{}, err
+		return sample{}, fmt.Errorf("%w\n%s", err, sys.server.out.Bytes())
 	}
-	defer chip.stop()
-	if err := until("server and TPM", func() bool {
-		_, err1 := os.Stat(tpm)
-		_, err2 := os.Stat(filepath.Join(server, "admin.sock"))
-		return err1 == nil && err2 == nil
-	}); err != nil {
-		return sample{}, fmt.Errorf("%w\n%s", err, srv.out.Bytes())
-	}
-	if p.quote > 0 {
-		slow, err := slowTPM(tpm+".slow", tpm, p.quote)
-		if err != nil {
-			return sample{}, err
-		}
-		defer slow.Close()
-		tpm += ".slow"
-	}
-	flags := []string{"--state", agent, "--tpm", "swtpm:" + tpm, "--log-key", filepath.Join(server, "log.vkey"),
-		"--server", "https://" + api, "--ca", filepath.Join(server, "ca.pem")}
-	token, err := p.do(nil, "camseal-server", "enrol-token", "--state", server)
-	if err != nil {
-		return sample{}, err
-	}
-	if _, err := p.do(nil, "camseal-agent", append([]string{"enrol", "--token", strings.TrimSpace(token.out.String())}, flags...)...); err != nil {
-		return sample{}, err
-	}
-	run, err := p.do(nil, "camseal-agent", slices.Concat([]string{"import"}, flags, more, []string{"--recorder", "BENCH", "--settle", "0s", "--json", folder})...)
-	if err != nil {
-		return sample{}, fmt.Errorf("%w\n%s", err, srv.out.Bytes())
-	}
-	out := sample{wall: run.wall, agent: run.peak, server: srv.peak, cpuAgent: run.cpu(), cpuServer: srv.cpu(), state: server}
+	out := sample{wall: run.wall, agent: run.peak, server: sys.server.peak, cpuAgent: run.cpu(), cpuServer: sys.server.cpu(), state: filepath.Join(dir, "server")}
 	if s3 {
 		out.cpuGateway = processor(gw.PID)
 	}

@@ -33,6 +33,7 @@ var benches = []bench{
 	{"enrol-verify", sealing},
 	{"memory", memory},
 	{"speech", speech},
+	{"dock", docking},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
