@@ -296,7 +296,7 @@ func (d *demo) makeRecorders(ctx context.Context) (images []string, err error) {
 func (d *demo) film(ctx context.Context, name, spoken string, times int) (path string, err error) {
 	path, wav := filepath.Join(d.dir, name), filepath.Join(d.dir, "spoken.wav")
 	for _, c := range [][]string{
-		{"espeak-ng", "-v", "en-us", "-s", "135", "-w", wav, spoken},
+		{"flite", "-voice", "slt", "-t", spoken, "-o", wav},
 		{"ffmpeg", "-v", "error", "-y", "-stream_loop", fmt.Sprint(times - 1), "-i", "/usr/share/forensics-samples/original-files/movie2/movie-hello.mp4", "-i", wav,
 			"-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", "-b:a", "96k", path},
 	} {
