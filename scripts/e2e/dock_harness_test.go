@@ -82,7 +82,7 @@ func (d *station) startBridge() {
 	d.t.Helper()
 	args := []string{"run", "--socket", d.socket(), "--mounts", filepath.Join(d.dir, "mounts"), "--state", filepath.Join(d.dir, "bridge"), "--agent-user", "root"}
 	for slot, loop := range d.loops {
-		args = append(args, "--slots", slot+"="+filepath.Base(loop))
+		args = append(args, "--slots", slot+"="+filepath.Base(loop)+",no-such-port-"+slot) // a slot may have two ports
 	}
 	if d.erase {
 		args = append(args, "--erase", "--log-key", d.path("server/log.vkey"))

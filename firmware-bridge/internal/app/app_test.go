@@ -342,6 +342,7 @@ func TestConfigurationIsRefusedWithAReason(t *testing.T) {
 		"agent-user: root\nerase: true\nlog-key: " + dir + "/none": "no such file",
 		"agent-user: root\nerase: true\nlog-key: /etc/hostname":    "log-key /etc/hostname",
 		"agent-user: root\nslots: {\"1\": 1-1, \"2\": 1-1}":        `both the port "1-1"`,
+		"agent-user: root\nslots: {\"1\": \"1-1,2-1\", \"2\": 2-1}": `both the port "2-1"`,
 		"agent-user: root\ncontrols: {\"9\": /dev/ttyACM0}":        `no slot "9"`,
 		"agent-user: root\nwitness-quorum: 1":                      "1 of 0 witnesses",
 		"agent-user: root\nlock: [paper]":                          "neither compliance nor folder",

@@ -24,7 +24,7 @@ type settings struct {
 	Mounts    string            `help:"Folder for mounts, which the bridge has for itself." default:"/run/camseal/mounts" placeholder:"DIR"`
 	State     string            `help:"Folder for the journal of erasures." default:"/var/lib/camseal-bridge" placeholder:"DIR"`
 	AgentUser string            `help:"User that the agent runs as: name or number." default:"camseal" placeholder:"USER"`
-	Slots     map[string]string `help:"Which port is which slot. A USB port that is not named is a slot of its own; what hangs on no USB port is taken only if it is named." placeholder:"SLOT=PORT"`
+	Slots     map[string]string `help:"Which port is which slot; ports of one slot with commas between. A USB port that is not named is a slot of its own; what hangs on no USB port is taken only if it is named." placeholder:"SLOT=PORT"`
 	Rescan    time.Duration     `help:"How often it looks at the ports even if the kernel said nothing." default:"2s"`
 	Profiles  string            `help:"Folder with further vendor profiles (*.yaml)." placeholder:"DIR"`
 
@@ -56,11 +56,13 @@ func (s *settings) check() error {
 		return usagef("mounts and socket are absolute paths")
 	}
 	ports := map[string]string{}
-	for slot, port := range s.Slots {
-		if slot == "" || port == "" || ports[port] != "" {
-			return usagef("slots: slot %q and slot %q are both the port %q, or one has no name", slot, ports[port], port)
+	for slot, all := range s.Slots {
+		for port := range strings.SplitSeq(all, ",") {
+			if slot == "" || port == "" || ports[port] != "" {
+				return usagef("slots: slot %q and slot %q are both the port %q, or one has no name", slot, ports[port], port)
+			}
+			ports[port] = slot
 		}
-		ports[port] = slot
 	}
 	for slot := range s.Controls {
 		if s.Slots[slot] == "" {

@@ -24,7 +24,7 @@ import (
 
 // Config says what a station needs. Nothing of it is changed while it runs.
 type Config struct {
-	Slots    map[string]string // slot → port: of USB ("1-1.2"), or the name of a block device that hangs on none ("mmcblk1")
+	Slots    map[string]string // slot → its ports, with commas between: of USB ("1-1.2"), or the name of a block device that hangs on none ("mmcblk1")
 	Controls map[string]string // slot → address of the recorder's control interface, as vendors.Dial takes it
 	SetClock bool              // set recorders' clocks, after their offset was noted
 	Mounts   string            // folder for mounts, which the station has for itself
@@ -53,8 +53,10 @@ var _ serve.Source = (*Station)(nil)
 // New returns a station, which does nothing until it is run.
 func New(cfg Config) *Station {
 	s := &Station{cfg: cfg, slots: map[string]string{}, board: newBoard(), meet: newMeetings(), media: map[string]*medium{}}
-	for slot, port := range cfg.Slots {
-		s.slots[port] = slot
+	for slot, ports := range cfg.Slots {
+		for port := range strings.SplitSeq(ports, ",") {
+			s.slots[port] = slot
+		}
 	}
 	return s
 }
