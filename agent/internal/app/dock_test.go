@@ -242,6 +242,48 @@ func TestDock(t *testing.T) {
 	}
 }
 
+// TestHeaderSaidWhileItsFootageIsSent: a header that is said after the last chunk is taken in and before the server knows of it keeps no recording from its
+// stored receipt.
+func TestHeaderSaidWhileItsFootageIsSent(t *testing.T) {
+	s := newStation(t)
+	var puts sync.Once
+	said := make(chan struct{})
+	inner := make(chan struct{})
+	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			puts.Do(func() { close(inner) })
+			<-said
+		}
+		return false
+	})
+	s.plug("1", "BZ1", "V", recorder(t, 1, map[string]int{"a.mp4": 3000}), false)
+	<-inner // its statements are at the server, its one chunk is on the way
+	s.tile("1", dock.TileHeader)
+	g, err := s.dock.Groups(t.Context(), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool { // the header reaches the server only after the chunk
+		if r.Method == http.MethodPost && r.URL.Path == "/v1/statements" {
+			<-stop
+		}
+		return false
+	})
+	if err := s.dock.Confirm(t.Context(), g[0].ID, typedHeader(), wang); err != nil {
+		t.Fatal(err)
+	}
+	close(said)
+	s.arrived("the chunk", func(recs map[evidence.RecordingID]*uplinktest.Recording) bool {
+		for _, r := range recs {
+			return len(r.Bytes) == 1
+		}
+		return false
+	})
+	close(stop)
+	s.tile("1", dock.TileStored)
+}
+
 // TestKnownFilesAreNotTakenInAgain: by serial, path, size and time, in another slot, with another root, after a restart; and no intake is made.
 func TestKnownFilesAreNotTakenInAgain(t *testing.T) {
 	s := newStation(t)

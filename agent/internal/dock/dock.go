@@ -2,6 +2,7 @@ package dock
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -99,6 +100,7 @@ func (d *Dock) Run(ctx context.Context) {
 	}
 	all.Go(func() { d.followRegister(ctx) })
 	all.Go(func() { d.followSpool(ctx) })
+	all.Go(func() { d.followHealth(ctx) })
 	all.Wait()
 }
 
@@ -253,6 +255,37 @@ func (d *Dock) followSpool(ctx context.Context) {
 			return
 		case <-spooled:
 		case <-changed:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+const healthEvery = time.Second
+
+// followHealth tells who waits when the agent's own state is another: online, the TPM, alarms; and when a header becomes late.
+func (d *Dock) followHealth(ctx context.Context) {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	var last string
+	for {
+		var h Health
+		if d.Health != nil {
+			h = d.Health(ctx)
+		}
+		late := 0
+		waiting, err := d.waiting()
+		for _, due := range waiting {
+			if d.Now().After(due) {
+				late++
+			}
+		}
+		if now := fmt.Sprint(h, late, err); now != last {
+			last = now
+			d.changedNow()
 		}
 		select {
 		case <-ctx.Done():

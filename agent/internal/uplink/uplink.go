@@ -382,7 +382,8 @@ func (u *Uplink) closedIn(b spool.Batch) error {
 		if err != nil {
 			return err
 		}
-		if st.Kind == evidence.KindClose || st.Kind == evidence.KindFault {
+		switch st.Kind { // after any of these all of a recording may have been said; consider waits for the newest
+		case evidence.KindClose, evidence.KindFault, evidence.KindHeader, evidence.KindNote, evidence.KindMark, evidence.KindRelease:
 			u.consider(st.Rec, 0)
 		}
 	}

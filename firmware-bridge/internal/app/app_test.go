@@ -336,20 +336,20 @@ func TestConfigurationIsRefusedWithAReason(t *testing.T) {
 	dir := t.TempDir()
 	base := fmt.Sprintf("socket: %[1]s/s\nmounts: %[1]s/m\nstate: %[1]s/j\n", dir)
 	for config, says := range map[string]string{
-		"erase-everything: true":                                   `no key "erase-everything"`,
-		"agent-user: nobody-of-this-name":                          "there is no user",
-		"agent-user: root\nerase: true":                            "without log-key no permit can be checked",
-		"agent-user: root\nerase: true\nlog-key: " + dir + "/none": "no such file",
-		"agent-user: root\nerase: true\nlog-key: /etc/hostname":    "log-key /etc/hostname",
-		"agent-user: root\nslots: {\"1\": 1-1, \"2\": 1-1}":        `both the port "1-1"`,
+		"erase-everything: true":                                    `no key "erase-everything"`,
+		"agent-user: nobody-of-this-name":                           "there is no user",
+		"agent-user: root\nerase: true":                             "without log-key no permit can be checked",
+		"agent-user: root\nerase: true\nlog-key: " + dir + "/none":  "no such file",
+		"agent-user: root\nerase: true\nlog-key: /etc/hostname":     "log-key /etc/hostname",
+		"agent-user: root\nslots: {\"1\": 1-1, \"2\": 1-1}":         `both the port "1-1"`,
 		"agent-user: root\nslots: {\"1\": \"1-1,2-1\", \"2\": 2-1}": `both the port "2-1"`,
-		"agent-user: root\ncontrols: {\"9\": /dev/ttyACM0}":        `no slot "9"`,
-		"agent-user: root\nwitness-quorum: 1":                      "1 of 0 witnesses",
-		"agent-user: root\nlock: [paper]":                          "neither compliance nor folder",
-		"agent-user: root\nrescan: 0s":                             "rescan",
-		"agent-user: root\nerase-days: -1":                         "erase-days",
-		"agent-user: root\nprofiles: " + dir + "/none":             "profiles",
-		"agent-user: root\nmounts: relative":                       "absolute paths",
+		"agent-user: root\ncontrols: {\"9\": /dev/ttyACM0}":         `no slot "9"`,
+		"agent-user: root\nwitness-quorum: 1":                       "1 of 0 witnesses",
+		"agent-user: root\nlock: [paper]":                           "neither compliance nor folder",
+		"agent-user: root\nrescan: 0s":                              "rescan",
+		"agent-user: root\nerase-days: -1":                          "erase-days",
+		"agent-user: root\nprofiles: " + dir + "/none":              "profiles",
+		"agent-user: root\nmounts: relative":                        "absolute paths",
 	} {
 		at := filepath.Join(dir, "bridge.yaml")
 		text := base
