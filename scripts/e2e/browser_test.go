@@ -129,18 +129,22 @@ func withFootage(t *testing.T, flags ...string) (s *system, recs map[string]stri
 
 func lists(t *testing.T, w *window, recs map[string]string) {
 	t.Helper()
-	for _, c := range []struct{ ask, lang, title, state string }{
-		{"en", "en", "Recordings", "stored"}, {"zh-CN", "zh-CN", "音像记录", "已入库锁定"}, {"zh", "zh-CN", "音像记录", "已入库锁定"},
+	for _, c := range []struct{ ask, lang, title, state, person string }{
+		{"en", "en", "Recordings", "stored", "needs a header"}, {"zh-CN", "zh-CN", "音像记录", "已入库锁定", "待补执法信息说明"},
+		{"zh", "zh-CN", "音像记录", "已入库锁定", "待补执法信息说明"},
 	} {
 		w.visit("/?lang=" + c.ask)
 		got := ask[[]string](w, `[document.documentElement.lang, document.querySelector('h1').textContent, ...[...document.querySelectorAll('td .badge')].map(b => b.textContent)]`)
-		want := []string{c.lang, c.title, "■ " + c.state, "■ " + c.state, "■ " + c.state}
+		want := []string{c.lang, c.title}
+		for range 2 * len(recs) { // what needs a person stands at the top, and in the list of all
+			want = append(want, "! "+c.person, "■ "+c.state)
+		}
 		if !slices.Equal(got, want) {
 			t.Errorf("?lang=%s shows %q, want %q", c.ask, got, want)
 		}
 		names := ask[[]string](w, `[...document.querySelectorAll('td.name a')].map(a => a.textContent)`)
 		slices.Sort(names)
-		if !slices.Equal(names, []string{photo, sound, film}) {
+		if !slices.Equal(names, []string{photo, photo, sound, sound, film, film}) {
 			t.Errorf("?lang=%s lists %q", c.ask, names)
 		}
 		for name, rec := range recs {

@@ -56,7 +56,8 @@ func (s *system) newStation(name string, erase bool, flags ...string) *station {
 			_ = syscall.Unmount(m, syscall.MNT_DETACH)
 		}
 		for _, loop := range d.loops {
-			_ = exec.Command("losetup", "-d", loop).Run() // may be gone
+			_ = exec.Command("blockdev", "--setrw", loop).Run() // a bridge that was killed left it read-only
+			_ = exec.Command("losetup", "-d", loop).Run()       // may be gone
 		}
 	})
 	return d
