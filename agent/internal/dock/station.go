@@ -36,7 +36,7 @@ type Snapshot struct {
 	Free    uint64    `json:"free"`    // bytes that can still be taken in
 	Alarms  []string  `json:"alarms"`  // in words
 	Tiles   []Tile    `json:"tiles"`   // every configured slot, in order, then others in use
-	Headers int       `json:"headers"` // groups that wait for a case header, of recorders that are gone too
+	Headers int       `json:"headers"` // groups that wait for a case header, of recorders that are gone too (of very many: at least)
 	Late    int       `json:"late"`    // of these, past their deadline
 	Version uint64    `json:"version"` // grows with every change
 }

@@ -54,14 +54,18 @@ func (d *Dock) Snapshot(ctx context.Context) Snapshot {
 	return s
 }
 
+// maxWaiting is how many recordings without a case header are counted; with more, the numbers mean "at least".
+const maxWaiting = 10_000
+
 // waiting returns, for each group that waits for a case header, when that is due.
 func (d *Dock) waiting() (map[evidence.RecordingID]time.Time, error) {
-	first := map[evidence.RecordingID]uint64{}
+	first, n := map[evidence.RecordingID]uint64{}, 0
 	err := d.Spool.Waiting(func(r spool.Recording) bool {
 		if _, ok := first[r.Group]; !ok {
 			first[r.Group] = r.OpenSeq
 		}
-		return true
+		n++
+		return n < maxWaiting
 	})
 	out := make(map[evidence.RecordingID]time.Time, len(first))
 	for g, seq := range first {
