@@ -26,8 +26,6 @@ type docking struct {
 	end    context.CancelFunc
 	out    chan struct{} // closed when it is pulled out
 
-	listen chan evidence.RecordingID // recordings whose header is to be listened to
-
 	// Guarded by Dock.mu.
 	is     handoff.Docking
 	begun  bool
@@ -42,8 +40,11 @@ type docking struct {
 	since  time.Time         // when reading began
 	fresh  uint64            // bytes that were really read
 	recs   []evidence.RecordingID
+	heard  int           // of recs, how many were listened to
+	more   chan struct{} // has a value when there are more, closed when there will be none
 	state  map[evidence.RecordingID]*progress
 	groups map[evidence.RecordingID]bool // of its footage
+	order  []evidence.RecordingID        // the same, in order
 	known  int                           // files that another dock has stored
 	ready  bool                          // all of it is read
 	oldest int64                         // when the oldest file that is not stored was filmed, by the recorder, milliseconds; 0: none
@@ -63,7 +64,7 @@ type progress struct {
 }
 
 func newDocking(ctx context.Context, d *Dock, b *bridge, g handoff.Docking) *docking {
-	k := &docking{Dock: d, bridge: b, is: g, out: make(chan struct{}), listen: make(chan evidence.RecordingID, 4096),
+	k := &docking{Dock: d, bridge: b, is: g, out: make(chan struct{}), more: make(chan struct{}, 1),
 		part: map[string]uint64{}, state: map[evidence.RecordingID]*progress{}, groups: map[evidence.RecordingID]bool{}}
 	k.ctx, k.end = context.WithCancel(ctx)
 	return k
@@ -96,7 +97,7 @@ func (k *docking) run() {
 	var listening sync.WaitGroup
 	listening.Go(k.listenAll)
 	err := k.take()
-	close(k.listen)
+	close(k.more)
 	k.taken(err)
 	listening.Wait()
 	k.Dock.mu.Lock()
@@ -107,9 +108,21 @@ func (k *docking) run() {
 	}
 }
 
+// goneWait is how long a recorder that can't be read any more may take until the bridge says that it was pulled out.
+const goneWait = 10 * time.Second
+
 // taken notes that all is read, or why not.
 func (k *docking) taken(err error) {
-	if k.ctx.Err() != nil || errors.Is(err, source.ErrGone) {
+	if errors.Is(err, source.ErrGone) { // the bridge says so too, in a moment
+		timer := time.NewTimer(goneWait)
+		defer timer.Stop()
+		select {
+		case <-k.out:
+		case <-timer.C:
+			err = errors.New("the recorder does not answer any more, and was not pulled out")
+		}
+	}
+	if k.ctx.Err() != nil {
 		return
 	}
 	k.Dock.mu.Lock()
@@ -122,13 +135,15 @@ func (k *docking) taken(err error) {
 }
 
 func (k *docking) take() error {
-	g := k.is // it does not change any more once it is ready
+	k.Dock.mu.Lock()
+	g := k.is
+	k.Dock.mu.Unlock()
 	var seqs sequences
 	err := k.bridge.files(k.ctx, g.ID, func(f handoff.File) error {
 		if f.Error == "" {
 			seqs.add(f)
-			k.count(f)
 		}
+		k.count(f)
 		return k.ctx.Err()
 	})
 	if err != nil {
@@ -254,8 +269,8 @@ func (k *docking) report(e source.Event) {
 			k.Logger.WarnContext(k.ctx, "a file could not be read as a whole", slog.String("path", path), slog.String("what", e.Text))
 		}
 		select {
-		case k.listen <- e.Rec:
-		default: // it is typed, then
+		case k.more <- struct{}{}:
+		default:
 		}
 	case source.EventFailed, source.EventSkipped:
 		k.done++
@@ -305,6 +320,7 @@ func (k *docking) look(ctx context.Context) {
 		p := k.state[n.id]
 		if !n.group.IsZero() && !k.groups[n.group] {
 			k.groups[n.group], changed = true, true
+			k.order = append(k.order, n.group)
 		}
 		changed = changed || p.sealed != n.p.sealed || p.stored != n.p.stored || p.released != n.p.released
 		p.sealed, p.stored, p.released = n.p.sealed, n.p.stored, n.p.released

@@ -38,16 +38,15 @@ func (d *Dock) Groups(_ context.Context, slot string) ([]Group, error) {
 		}
 	} else {
 		for _, id := range d.inSlot(slot) {
-			r, err := d.newest(id)
-			if err != nil {
-				return nil, err
-			}
-			add(r.Group)
+			add(id)
 		}
 	}
 	out := make([]Group, 0, len(ids))
 	for _, id := range ids {
 		g, err := d.group(id)
+		if errors.Is(err, ErrNoGroup) {
+			continue // its recordings joined another
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -56,16 +55,16 @@ func (d *Dock) Groups(_ context.Context, slot string) ([]Group, error) {
 	return out, nil
 }
 
-// inSlot returns the recordings of the dockings in a slot.
-func (d *Dock) inSlot(slot string) (recs []evidence.RecordingID) {
+// inSlot returns the groups of the dockings in a slot.
+func (d *Dock) inSlot(slot string) (groups []evidence.RecordingID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, k := range d.dockings {
 		if k.is.Slot == slot {
-			recs = append(recs, k.recs...)
+			groups = append(groups, k.order...)
 		}
 	}
-	return recs
+	return groups
 }
 
 // Group returns one group. Errors: ErrNoGroup.
@@ -320,9 +319,7 @@ func (d *Dock) Split(_ context.Context, id, before evidence.RecordingID, _ Offic
 	for _, r := range recs[at:] {
 		rest = append(rest, r.ID)
 	}
-	err = d.Spool.Regroup(before, rest...) // a recording's id names no other group
-	d.changedNow()
-	return err
+	return d.regroup(id, before, rest) // a recording's id names no other group
 }
 
 // Join makes two groups of one recorder one. Errors: ErrNoGroup.
@@ -341,9 +338,24 @@ func (d *Dock) Join(_ context.Context, id, with evidence.RecordingID, _ Officer)
 	for _, r := range b {
 		ids = append(ids, r.ID)
 	}
-	err := d.Spool.Regroup(id, ids...)
-	d.changedNow()
-	return err
+	return d.regroup(with, id, ids)
+}
+
+// regroup moves recordings from one group to another, and lets the slots that show the first show the second too.
+func (d *Dock) regroup(from, to evidence.RecordingID, recs []evidence.RecordingID) error {
+	if err := d.Spool.Regroup(to, recs...); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, k := range d.dockings {
+		if k.groups[from] && !k.groups[to] {
+			k.groups[to] = true
+			k.order = append(k.order, to)
+		}
+	}
+	d.change()
+	return nil
 }
 
 // Sound returns the spoken span of a group as WAV. Errors: ErrNoGroup when it is not held (any more).

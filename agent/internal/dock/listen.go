@@ -45,9 +45,16 @@ func (s *sounds) put(group evidence.RecordingID, wav []byte) {
 // listenAll listens to the beginning of each sequence once its first file is taken in, and says what a system of origin supplied.
 func (k *docking) listenAll() {
 	tried := map[evidence.RecordingID]bool{}
-	for id := range k.listen {
-		if k.ctx.Err() != nil {
+	for {
+		id, ok := k.nextToHear()
+		if !ok {
+			if _, more := <-k.more; !more {
+				return
+			}
 			continue
+		}
+		if k.ctx.Err() != nil {
+			return
 		}
 		r, err := k.newest(id)
 		if err == nil && r.Docked != nil && r.Docked.Supplied != nil {
@@ -61,6 +68,17 @@ func (k *docking) listenAll() {
 			k.Logger.ErrorContext(k.ctx, "a spoken header can't be listened to; it can be typed", slog.String("rec", id.String()), slog.Any("error", err))
 		}
 	}
+}
+
+// nextToHear returns the next recording of this docking that was not looked at yet.
+func (k *docking) nextToHear() (id evidence.RecordingID, ok bool) {
+	k.Dock.mu.Lock()
+	defer k.Dock.mu.Unlock()
+	if ok = k.heard < len(k.recs); ok {
+		id = k.recs[k.heard]
+		k.heard++
+	}
+	return id, ok
 }
 
 // spoken reports whether a header may be spoken at the beginning of a recording: the first of a sequence, with sound.
