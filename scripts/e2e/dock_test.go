@@ -19,6 +19,7 @@ func TestDock(t *testing.T) {
 	image := makeImage(t, "11111111-1111-4111-8111-111111111111", files)
 	d.dock("1", image)
 	d.until("1", "a header is needed", func(t tile) bool { return t.State == "needs-header" })
+	watching := start(t, "camseal-agent", d.command("status", "--watch")...)
 	o := d.signIn()
 	groups, err := o.Groups(t.Context(), "1")
 	if err != nil || len(groups) != 1 {
@@ -33,6 +34,10 @@ func TestDock(t *testing.T) {
 		return len(list) == 2 && list[0].Released && list[1].Released
 	})
 	d.pull("1")
+	watching.kill()
+	if said := watching.out.String(); !strings.Contains(said, "0000011") || !strings.Contains(said, "采集站") {
+		t.Errorf("status --watch says:\n%s", said)
+	}
 	for name := range files {
 		if content(t, image, "/"+name) != nil {
 			t.Errorf("%s is still on the recorder", name)
