@@ -394,6 +394,8 @@ func TestAnotherRecorderInTheSameSlot(t *testing.T) {
 func TestImportantFilesAndTheChosenSlotGoFirst(t *testing.T) {
 	s := newStation(t, "--readers", "1", "--spool-max", "16KiB")
 	hold := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release) // the server ends only when its requests do
 	var puts sync.Once
 	first := make(chan struct{})
 	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
@@ -406,14 +408,14 @@ func TestImportantFilesAndTheChosenSlotGoFirst(t *testing.T) {
 	s.plug("1", "BZ1", "V1", recorder(t, 1, map[string]int{"a-long.mp4": 60_000, "b.mp4": 5000, "c.mp4": 5000}), false)
 	<-first // slot 1 is reading, and the spool is full
 	s.plug("2", "BZ2", "V2", recorder(t, 20, map[string]int{"d.mp4": 5000, "e.mp4": 5000, "z-IMP.mp4": 5000}), false)
-	s.until("both are listed", func(snap dock.Snapshot) bool { return snap.Tiles[0].Listed && snap.Tiles[1].Listed })
+	s.until("both are listed", func(snap dock.Snapshot) bool { return snap.Tiles[0].Files == 3 && snap.Tiles[1].Files == 3 && snap.Tiles[0].Listed && snap.Tiles[1].Listed })
 	if err := s.dock.First(t.Context(), "2", wang); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.dock.First(t.Context(), "9", wang); !errors.Is(err, dock.ErrNoSlot) {
 		t.Errorf("an empty slot first: %v", err)
 	}
-	close(hold)
+	release()
 	s.tile("1", dock.TileHeader)
 	s.tile("2", dock.TileHeader)
 	var order []string
