@@ -247,8 +247,12 @@ func TestDock(t *testing.T) {
 func TestHeaderSaidWhileItsFootageIsSent(t *testing.T) {
 	s := newStation(t)
 	var puts sync.Once
-	said := make(chan struct{})
-	inner := make(chan struct{})
+	said, stop, inner := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	chunk, header := sync.OnceFunc(func() { close(said) }), sync.OnceFunc(func() { close(stop) })
+	t.Cleanup(func() { // the server ends only when its requests do
+		chunk()
+		header()
+	})
 	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPut {
 			puts.Do(func() { close(inner) })
@@ -263,7 +267,6 @@ func TestHeaderSaidWhileItsFootageIsSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := make(chan struct{})
 	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool { // the header reaches the server only after the chunk
 		if r.Method == http.MethodPost && r.URL.Path == "/v1/statements" {
 			<-stop
@@ -273,14 +276,14 @@ func TestHeaderSaidWhileItsFootageIsSent(t *testing.T) {
 	if err := s.dock.Confirm(t.Context(), g[0].ID, typedHeader(), wang); err != nil {
 		t.Fatal(err)
 	}
-	close(said)
+	chunk()
 	s.arrived("the chunk", func(recs map[evidence.RecordingID]*uplinktest.Recording) bool {
 		for _, r := range recs {
 			return len(r.Bytes) == 1
 		}
 		return false
 	})
-	close(stop)
+	header()
 	s.tile("1", dock.TileStored)
 }
 
