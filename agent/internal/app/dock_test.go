@@ -411,7 +411,9 @@ func TestImportantFilesAndTheChosenSlotGoFirst(t *testing.T) {
 	s.plug("1", "BZ1", "V1", recorder(t, 1, map[string]int{"a-long.mp4": 60_000, "b.mp4": 5000, "c.mp4": 5000}), false)
 	<-first // slot 1 is reading, and the spool is full
 	s.plug("2", "BZ2", "V2", recorder(t, 20, map[string]int{"d.mp4": 5000, "e.mp4": 5000, "z-IMP.mp4": 5000}), false)
-	s.until("both are listed", func(snap dock.Snapshot) bool { return snap.Tiles[0].Files == 3 && snap.Tiles[1].Files == 3 && snap.Tiles[0].Listed && snap.Tiles[1].Listed })
+	s.until("both are listed", func(snap dock.Snapshot) bool {
+		return snap.Tiles[0].Files == 3 && snap.Tiles[1].Files == 3 && snap.Tiles[0].Listed && snap.Tiles[1].Listed
+	})
 	if err := s.dock.First(t.Context(), "2", wang); err != nil {
 		t.Fatal(err)
 	}
