@@ -67,6 +67,11 @@ func TestContentDestination(t *testing.T) {
 	}
 
 	var list []catalogued
+	defer func() {
+		if t.Failed() {
+			t.Logf("the catalog: %+v\nthe dock: %+v\ncontent destination: %s\nagent: %s", list, d.tile("axis"), &d.bridge.out, &d.running.out)
+		}
+	}()
 	eventually(t, "all of it stored and released", func() bool {
 		list = s.catalogue()
 		stored := 0

@@ -32,6 +32,8 @@ type fakeBridge struct {
 	refuse *handoff.Error                   // of every erase
 	about  func(*handoff.File)              // what a profile would know
 	erased map[evidence.Digest]bool         // by permit
+	goes   bool                             // the recorder is gone with its last file, before the answer is sent,
+	gone   chan struct{}                    // which waits for this
 	after  func(evidence.Digest) (cut bool) // an erase was done; the answer is not sent
 }
 
@@ -187,6 +189,16 @@ func (b *fakeBridge) erase(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	b.erased[permit] = true
+	if b.goes {
+		for _, d := range b.all {
+			d.State = handoff.StateGone
+			b.all[d.ID] = d
+			for _, h := range b.heard {
+				h <- d
+			}
+		}
+		<-b.gone
+	}
 	if b.after != nil && b.after(permit) {
 		panic(http.ErrAbortHandler)
 	}

@@ -530,6 +530,28 @@ func TestReleaseIsSaidAfterACrash(t *testing.T) {
 	s.arrived("the release", func(recs map[evidence.RecordingID]*uplinktest.Recording) bool { return said(recs) == 1 })
 }
 
+// TestReleaseIsSaidOfARecorderThatIsGoneWithItsLastFile: as those of the content destination are.
+func TestReleaseIsSaidOfARecorderThatIsGoneWithItsLastFile(t *testing.T) {
+	s := newStation(t)
+	s.mu.Lock()
+	s.goes, s.gone = true, make(chan struct{})
+	s.mu.Unlock()
+	s.plug("1", "BZ1", "V1", recorder(t, 1, map[string]int{"a.mp4": 9000}), true)
+	s.until("docked", func(snap dock.Snapshot) bool { return snap.Tiles[0].Done == 1 })
+	s.tile("1", dock.TileEmpty)
+	close(s.gone)
+	s.arrived("the release", func(recs map[evidence.RecordingID]*uplinktest.Recording) bool {
+		for _, r := range recs {
+			for _, st := range r.Said {
+				if st.Kind == evidence.KindRelease {
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
 // TestBridgeThatDies: the dock says so, loses nothing, and goes on when it is back.
 func TestBridgeThatDies(t *testing.T) {
 	s := newStation(t)

@@ -22,6 +22,7 @@ import (
 type docking struct {
 	*Dock
 	bridge *bridge
+	whole  context.Context // of the whole dock
 	ctx    context.Context // ends when it is pulled out
 	end    context.CancelFunc
 	out    chan struct{} // closed when it is pulled out
@@ -66,6 +67,7 @@ type progress struct {
 func newDocking(ctx context.Context, d *Dock, b *bridge, g handoff.Docking) *docking {
 	k := &docking{Dock: d, bridge: b, is: g, out: make(chan struct{}), more: make(chan struct{}, 1),
 		part: map[string]uint64{}, state: map[evidence.RecordingID]*progress{}, groups: map[evidence.RecordingID]bool{}}
+	k.whole = ctx
 	k.ctx, k.end = context.WithCancel(ctx)
 	return k
 }

@@ -80,7 +80,8 @@ func (k *docking) erase(id evidence.RecordingID) error {
 	if !r.Sound() {
 		return errors.New("it was taken in as faulty; a person must look at it before the recorder's copy goes")
 	}
-	err = k.release(k.ctx, k.bridge, r)
+	// Not in k.ctx: a recorder may be gone the moment its last file is, and what was erased must be said all the same.
+	err = k.release(k.whole, k.bridge, r)
 	if errors.Is(err, errNotThere) {
 		return errors.New("it is not on the recorder any more, and not by a permit of ours")
 	}

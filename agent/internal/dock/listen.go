@@ -57,10 +57,12 @@ func (k *docking) listenAll() {
 			return
 		}
 		r, err := k.newest(id)
-		if err == nil && r.Docked != nil && r.Docked.Supplied != nil {
+		supplied := err == nil && r.Docked != nil && r.Docked.Supplied != nil
+		if supplied {
 			err = k.supply(r)
+			supplied = r.Docked.Supplied.Header != nil
 		}
-		if err == nil && k.Listener != nil && r.Header == 0 && spoken(r) && !tried[r.Group] {
+		if err == nil && !supplied && k.Listener != nil && r.Header == 0 && spoken(r) && !tried[r.Group] {
 			tried[r.Group] = true
 			err = k.listenTo(id, r)
 		}
