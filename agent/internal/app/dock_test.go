@@ -499,6 +499,36 @@ func TestRefusedPermitKeepsTheFileAndSaysSo(t *testing.T) {
 	}
 }
 
+// TestUncertainReleaseIsAskedAgain: the medium gave an error while a file was erased; when the recorder is docked again it is asked for once more, by whoever
+// comes first, and the chain says the release once.
+func TestUncertainReleaseIsAskedAgain(t *testing.T) {
+	s := newStation(t)
+	s.mu.Lock()
+	s.refuse = &handoff.Error{Status: 502, Code: handoff.CodeMedium, Message: "the medium gave an error", Kept: "all", Do: "dock it again"}
+	s.mu.Unlock()
+	root := recorder(t, 1, map[string]int{"a.mp4": 9000, "b.mp4": 5000})
+	id := s.plug("1", "BZ1", "V1", root, true)
+	s.until("kept", func(snap dock.Snapshot) bool { return snap.Tiles[0].Kept == 2 })
+	s.pull(id)
+	s.tile("1", dock.TileEmpty)
+	s.mu.Lock()
+	s.refuse = nil
+	s.mu.Unlock()
+	s.plug("2", "BZ1", "V1", root, true)
+	s.until("released", func(snap dock.Snapshot) bool { return snap.Tiles[1].Released == 2 })
+	s.arrived("each release once", func(recs map[evidence.RecordingID]*uplinktest.Recording) bool {
+		n := 0
+		for _, r := range recs {
+			for _, st := range r.Said {
+				if st.Kind == evidence.KindRelease {
+					n++
+				}
+			}
+		}
+		return n == 2
+	})
+}
+
 // TestReleaseIsSaidAfterACrash: the file was erased and the agent did not hear it: at the next meeting the bridge tells, and the chain says it once.
 func TestReleaseIsSaidAfterACrash(t *testing.T) {
 	s := newStation(t)

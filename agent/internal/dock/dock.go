@@ -79,7 +79,8 @@ type Dock struct {
 	register   *transport.Register
 	attempts   []time.Time // sign-ins that failed
 
-	sayMu sync.Mutex // one officer's word at a time
+	sayMu     sync.Mutex // one officer's word at a time
+	releaseMu sync.Mutex // one release's word at a time
 }
 
 // New returns a dock that does nothing yet. It knows the register that was kept.

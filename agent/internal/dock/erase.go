@@ -18,6 +18,7 @@ const erasing = "erasing/"
 // eraseAll has released what is stored, recording by recording, until all of it is or the recorder is pulled out. What the bridge refuses
 // stays on the recorder, and a person is told.
 func (k *docking) eraseAll() {
+	k.finishErasing(k.whole, k.bridge) // what an earlier docking left uncertain
 	for {
 		spooled := k.Spool.Changed()
 		k.look(k.ctx)
@@ -98,7 +99,8 @@ func (k *docking) erase(id evidence.RecordingID) error {
 // errNotThere says that the bridge neither finds the file nor erased it.
 var errNotThere = errors.New("the file is not there")
 
-// release has the recorder's copy erased and says so in the chain. It can be repeated: the bridge remembers what it erased.
+// release has the recorder's copy erased and says so in the chain. It can be repeated, and done twice at once: the bridge remembers what it
+// erased, and the chain says it once.
 func (d *Dock) release(ctx context.Context, b *bridge, r spool.Recording) error {
 	receipt, err := d.permit(r)
 	if err != nil {
@@ -111,19 +113,24 @@ func (d *Dock) release(ctx context.Context, b *bridge, r spool.Recording) error 
 	erased, err := d.ask(ctx, b, r, receipt)
 	var refusal *handoff.Error
 	if errors.As(err, &refusal) {
-		if refusal.Code == handoff.CodeNoFile {
-			err = errNotThere
+		switch refusal.Code {
+		case handoff.CodeNoFile:
+			return errors.Join(errNotThere, d.Spool.Keep(name, nil))
+		case handoff.CodeChanged, handoff.CodeBadRequest:
+			return errors.Join(err, d.Spool.Keep(name, nil))
 		}
-		if refusal.Code == handoff.CodeNoDocking || refusal.Code == handoff.CodeInternal {
-			return err // it may have been erased: asked again when the bridge can tell
-		}
-		return errors.Join(err, d.Spool.Keep(name, nil))
+		return err // it may have been erased, now or before: asked again when the bridge can tell
 	}
 	if err != nil {
 		return err
 	}
 	if erased.Hash != r.Hash {
 		return fmt.Errorf("the bridge says that it erased other bytes (%s)", erased.Hash)
+	}
+	d.releaseMu.Lock()
+	defer d.releaseMu.Unlock()
+	if r, err = d.Spool.Recording(r.ID); err != nil || r.Released {
+		return err
 	}
 	if _, err := d.Spool.Append(ctx, spool.Entry{Rec: r.ID, Body: &evidence.Release{Erased: erased.Hash, Permit: erased.Permit}}); err != nil {
 		return err

@@ -3,6 +3,7 @@ package spool
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/handoff"
@@ -64,6 +65,9 @@ func (r *Recording) tell(t txn, body evidence.Body, said Said) error {
 	case *evidence.Mark:
 		r.Marks++
 	case *evidence.Release:
+		if r.Released || !r.Closed {
+			return fmt.Errorf("%w: %s is released already, or not closed", errOrder, r.ID)
+		}
 		r.Released = true
 	}
 	return nil
