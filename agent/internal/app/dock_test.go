@@ -755,6 +755,25 @@ func TestSuppliedHeader(t *testing.T) {
 	})
 }
 
+// TestManyFilesWhileTheServerIsAway: a recorder with many files may be taken when all are sealed here, and every one that needs a header is shown.
+func TestManyFilesWhileTheServerIsAway(t *testing.T) {
+	s := newStation(t)
+	s.server.Intercept(func(w http.ResponseWriter, _ *http.Request) bool {
+		uplinktest.Refuse(w, 503, transport.CodeUnavailable)
+		return true
+	})
+	files := map[string]int{}
+	for i := range 600 {
+		files[fmt.Sprintf("%04d.mp4", i)] = 10
+	}
+	s.plug("1", "BZ1", "V", recorder(t, 1, files), false)
+	tile := s.tile("1", dock.TileHeader)
+	groups, err := s.dock.Groups(t.Context(), "1")
+	if err != nil || tile.Headers != 600 || tile.Done != 600 || tile.Stored != 0 || len(groups) != 500 { // a page lists so many
+		t.Errorf("%v, %d groups, %+v", err, len(groups), tile)
+	}
+}
+
 // TestTwentyFourSlotsAtOnce: each with its own progress, none mixed up with another.
 func TestTwentyFourSlotsAtOnce(t *testing.T) {
 	s := newStation(t)

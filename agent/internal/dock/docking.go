@@ -48,6 +48,8 @@ type docking struct {
 	order  []evidence.RecordingID        // the same, in order
 	known  int                           // files that another dock has stored
 	ready  bool                          // all of it is read
+	tip    uint64                        // number of statements then
+	sealed bool                          // all of these are sealed
 	oldest int64                         // when the oldest file that is not stored was filmed, by the recorder, milliseconds; 0: none
 	kept   []Kept                        // files that stay on the recorder though they are stored
 }
@@ -60,8 +62,8 @@ type Kept struct {
 
 // progress is what became of a recording of this docking.
 type progress struct {
-	sealed, stored, released, refused, faulty bool
-	path                                      string
+	stored, released, refused, faulty bool
+	path                              string
 }
 
 func newDocking(ctx context.Context, d *Dock, b *bridge, g handoff.Docking) *docking {
@@ -127,9 +129,11 @@ func (k *docking) taken(err error) {
 	if k.ctx.Err() != nil {
 		return
 	}
+	tip, errTip := k.Spool.Tip(k.ctx)
+	err = errors.Join(err, errTip)
 	k.Dock.mu.Lock()
 	defer k.Dock.mu.Unlock()
-	if k.ready = err == nil; err != nil {
+	if k.ready, k.tip = err == nil, tip; err != nil {
 		k.fault = "reading stopped: " + err.Error() + "; what was read is kept; pull the recorder out and dock it again"
 		k.Logger.ErrorContext(k.ctx, "a recorder can't be taken in", slog.String("slot", k.is.Slot), slog.Any("error", err))
 	}
@@ -244,6 +248,14 @@ func (k *docking) foundOf(g handoff.Docking, seqs *sequences, f handoff.File, kn
 
 // report follows a file's way.
 func (k *docking) report(e source.Event) {
+	var group evidence.RecordingID
+	if !e.Rec.IsZero() && e.Kind != source.EventReading && e.Kind != source.EventWaiting {
+		r, err := k.newest(e.Rec)
+		if err != nil {
+			k.Logger.ErrorContext(k.ctx, "a recording can't be looked up", slog.Any("error", err))
+		}
+		group = r.Group
+	}
 	k.Dock.mu.Lock()
 	defer k.Dock.mu.Unlock()
 	path := string(e.Path)
@@ -270,6 +282,10 @@ func (k *docking) report(e source.Event) {
 			k.kept = append(k.kept, Kept{e.Rec, e.Text})
 			k.Logger.WarnContext(k.ctx, "a file could not be read as a whole", slog.String("path", path), slog.String("what", e.Text))
 		}
+		if !group.IsZero() && !k.groups[group] {
+			k.groups[group] = true
+			k.order = append(k.order, group)
+		}
 		select {
 		case k.more <- struct{}{}:
 		default:
@@ -290,7 +306,7 @@ func (k *docking) look(ctx context.Context) {
 	k.Dock.mu.Lock()
 	var open []evidence.RecordingID
 	for _, id := range k.recs {
-		if p := k.state[id]; !p.stored || k.is.Erases && !p.released && !p.refused {
+		if p := k.state[id]; !p.stored || k.is.Erases && !p.released && !p.refused && !p.faulty {
 			open = append(open, id)
 		}
 		if len(open) == lookAt {
@@ -300,8 +316,8 @@ func (k *docking) look(ctx context.Context) {
 	k.Dock.mu.Unlock()
 	sealed := k.Spool.Sealed()
 	type news struct {
-		id, group evidence.RecordingID
-		p         progress
+		id evidence.RecordingID
+		p  progress
 	}
 	var all []news
 	for _, id := range open {
@@ -313,19 +329,16 @@ func (k *docking) look(ctx context.Context) {
 			k.Logger.ErrorContext(ctx, "a recording can't be looked up", slog.Any("error", err))
 			continue
 		}
-		all = append(all, news{id, r.Group, progress{sealed: r.Closed && r.CloseSeq < sealed, stored: r.Done, released: r.Released}})
+		all = append(all, news{id, progress{stored: r.Done, released: r.Released}})
 	}
 	k.Dock.mu.Lock()
 	defer k.Dock.mu.Unlock()
-	changed := false
+	changed := k.ready && !k.sealed && sealed >= k.tip
+	k.sealed = k.sealed || changed
 	for _, n := range all {
 		p := k.state[n.id]
-		if !n.group.IsZero() && !k.groups[n.group] {
-			k.groups[n.group], changed = true, true
-			k.order = append(k.order, n.group)
-		}
-		changed = changed || p.sealed != n.p.sealed || p.stored != n.p.stored || p.released != n.p.released
-		p.sealed, p.stored, p.released = n.p.sealed, n.p.stored, n.p.released
+		changed = changed || p.stored != n.p.stored || p.released != n.p.released
+		p.stored, p.released = n.p.stored, n.p.released
 	}
 	if changed {
 		k.change()

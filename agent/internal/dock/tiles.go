@@ -182,15 +182,12 @@ func (k *docking) tileState() TileState {
 	if k.is.State == handoff.StateFault || k.fault != "" {
 		return TileFault
 	}
-	if !k.ready {
+	if !k.sealed {
 		return TileReading
 	}
-	stored, released, faulty := true, len(k.state) > 0, false
+	stored, released := true, len(k.state) > 0
 	for _, p := range k.state {
-		if !p.sealed && !p.stored {
-			return TileReading
-		}
-		stored, released, faulty = stored && p.stored, released && p.released, faulty || p.faulty
+		stored, released = stored && p.stored, released && p.released
 	}
 	switch {
 	case released && k.known == 0 && len(k.kept) == 0:
