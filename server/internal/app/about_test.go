@@ -223,12 +223,14 @@ func TestSequenceNeighbours(t *testing.T) {
 			content(testChunk, byte(i))))
 	}
 	alone := d.take("alone.mp4", "video/mp4", evidence.WhyComplete, content(testChunk, 9))
+	single := d.takeFrom(source("DCIM/single.mp4", filmed+9, content(testChunk, 8)), &evidence.Sequence{ID: evidence.RecordingID{4}}, "video/mp4", evidence.WhyComplete, content(testChunk, 8))
 	r.send(d, 0)
 	page := r.text(recs[2].String(), "en")
 	says(t, page, "One of 3 recordings", `The one before: <a href="/recordings/`+recs[1].String()+`"><bdi>part0.mp4`, `The one after: <a href="/recordings/`+recs[0].String()+`"><bdi>part2.mp4`)
 	says(t, r.text(recs[1].String(), "en"), "The one before: none")
 	says(t, r.text(recs[0].String(), "zh-CN"), "下一段： 无")
 	saysNot(t, r.text(alone.String(), "en"), "The one before")
+	saysNot(t, r.text(single.String(), "en"), "The one before") // a sequence of one is none
 	if s := r.lines()[recs[0].String()].Sequence; s == nil || s.ID != id.String() || s.Index != 2 {
 		t.Errorf("%+v", s)
 	}
