@@ -51,13 +51,7 @@ type docking struct {
 	tip    uint64                        // number of statements then
 	sealed bool                          // all of these are sealed
 	oldest int64                         // when the oldest file that is not stored was filmed, by the recorder, milliseconds; 0: none
-	kept   []Kept                        // files that stay on the recorder though they are stored
-}
-
-// Kept is a file that stays on the recorder, and why.
-type Kept struct {
-	Rec evidence.RecordingID `json:"rec"`
-	Why string               `json:"why"` // in words
+	kept   int                           // files that stay on the recorder, for a person to look at; the log says why
 }
 
 // progress is what became of a recording of this docking.
@@ -279,7 +273,7 @@ func (k *docking) report(e source.Event) {
 			k.state[e.Rec] = &progress{path: path, faulty: e.Kind == source.EventFaulty}
 		}
 		if e.Kind == source.EventFaulty {
-			k.kept = append(k.kept, Kept{e.Rec, e.Text})
+			k.kept++
 			k.Logger.WarnContext(k.ctx, "a file could not be read as a whole", slog.String("path", path), slog.String("what", e.Text))
 		}
 		if !group.IsZero() && !k.groups[group] {
@@ -292,7 +286,7 @@ func (k *docking) report(e source.Event) {
 		}
 	case source.EventFailed, source.EventSkipped:
 		k.done++
-		k.kept = append(k.kept, Kept{Why: path + ": " + e.Text})
+		k.kept++
 		k.Logger.WarnContext(k.ctx, "not taken in: "+e.Text, slog.String("path", path), slog.String("slot", k.is.Slot))
 	}
 	k.change()

@@ -69,7 +69,7 @@ func (k *docking) keep(id evidence.RecordingID, err error) {
 	k.Dock.mu.Lock()
 	defer k.Dock.mu.Unlock()
 	k.state[id].refused = true
-	k.kept = append(k.kept, Kept{id, why})
+	k.kept++
 	k.change()
 }
 

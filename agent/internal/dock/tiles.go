@@ -170,7 +170,7 @@ func (k *docking) addTo(t *Tile) {
 			t.Released++
 		}
 	}
-	t.Kept += len(k.kept)
+	t.Kept += k.kept
 	t.Fault = cmp.Or(t.Fault, g.Fault, k.fault)
 	if took := k.Now().Sub(k.since); k.listed && !k.ready && k.fresh > 0 && took > 0 && k.bytes > k.read+reading {
 		t.Left = max(t.Left, time.Duration(float64(took)*float64(k.bytes-k.read-reading)/float64(k.fresh)))
@@ -190,7 +190,7 @@ func (k *docking) tileState() TileState {
 		stored, released = stored && p.stored, released && p.released
 	}
 	switch {
-	case released && k.known == 0 && len(k.kept) == 0:
+	case released && k.known == 0 && k.kept == 0:
 		return TileReleased
 	case stored:
 		return TileStored
