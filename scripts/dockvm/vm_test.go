@@ -19,6 +19,7 @@ import (
 
 	"camseal/scripts/dockvm"
 	"camseal/scripts/dockvm/image"
+	"camseal/scripts/freeport"
 )
 
 // boot boots a dock that goes off with the test.
@@ -82,12 +83,7 @@ func withDock(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer tpm.Close()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 1, err
-	}
-	port = l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
+	if _, port, err = freeport.New(); err != nil {
 		return 1, err
 	}
 	one, err = dockvm.Start(context.Background(), dockvm.Config{Dir: filepath.Join(dir, "dock"), Programs: programs, TPM: tpm.Socket,

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"camseal/scripts/freeport"
 )
 
 var bin string // folder of the programs under test
@@ -137,12 +139,11 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, _, err := freeport.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }
 
 // newSystem starts a server and enrols an agent with a software TPM. Storage are flags that say where the vault is.

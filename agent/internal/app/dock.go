@@ -13,9 +13,9 @@ import (
 	"camseal/agent/internal/dock"
 	"camseal/agent/internal/header"
 	"camseal/agent/internal/header/remote"
-	"camseal/agent/internal/header/sandbox"
 	"camseal/agent/internal/header/sphinx"
 	"camseal/agent/internal/kiosk"
+	"camseal/pkg/sandbox"
 )
 
 // newDock makes the docking station, if there is a bridge to follow.

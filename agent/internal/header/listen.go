@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"camseal/agent/internal/header/sandbox"
 	"camseal/agent/internal/header/sound"
+	"camseal/pkg/sandbox"
 	"camseal/pkg/transport"
 )
 

@@ -21,9 +21,9 @@ import (
 
 	"camseal/agent/internal/header"
 	"camseal/agent/internal/header/headertest"
-	"camseal/agent/internal/header/sandbox"
 	"camseal/agent/internal/header/sound"
 	"camseal/agent/internal/header/sphinx"
+	"camseal/pkg/sandbox"
 )
 
 // engine is an engine that hears always the same, and keeps what it was given.

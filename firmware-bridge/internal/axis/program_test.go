@@ -30,6 +30,7 @@ import (
 	"camseal/firmware-bridge/internal/permit/permittest"
 	"camseal/pkg/evidence"
 	"camseal/pkg/handoff"
+	"camseal/scripts/freeport"
 )
 
 // nobody is who the program runs as in these tests.
@@ -115,10 +116,9 @@ func (p *program) command(args ...string) *exec.Cmd {
 // start runs it with TLS and waits until it listens.
 func (p *program) start(args ...string) {
 	p.t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var err error
+	p.addr, _, err = freeport.New()
 	must(p.t, err)
-	p.addr = l.Addr().String()
-	must(p.t, l.Close())
 	p.cmd = p.command(append([]string{"--listen", p.addr, "--certificate", p.path("cert.pem"), "--key", p.path("key.pem")}, args...)...)
 	p.cmd.Stderr = p.log
 	must(p.t, p.cmd.Start())

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -24,6 +23,7 @@ import (
 	"camseal/pkg/handoff"
 	"camseal/scripts/dockvm"
 	"camseal/scripts/dockvm/image"
+	"camseal/scripts/freeport"
 )
 
 var (
@@ -56,15 +56,11 @@ func withBridge(m *testing.M) (code int, err error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, port, err := freeport.New()
 	if err != nil {
 		return 1, err
 	}
-	address := l.Addr().(*net.TCPAddr)
-	if err := l.Close(); err != nil {
-		return 1, err
-	}
-	vm, err = dockvm.Start(context.Background(), dockvm.Config{Dir: filepath.Join(dir, "dock"), Programs: programs, Forward: map[int]int{address.Port: 7000}, Log: os.Stdout})
+	vm, err = dockvm.Start(context.Background(), dockvm.Config{Dir: filepath.Join(dir, "dock"), Programs: programs, Forward: map[int]int{port: 7000}, Log: os.Stdout})
 	if err != nil {
 		return 1, err
 	}
@@ -73,7 +69,7 @@ func withBridge(m *testing.M) (code int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	if bridge, err = watch("http://" + address.String()); err == nil {
+	if bridge, err = watch("http://" + address); err == nil {
 		code = m.Run()
 	}
 	if code != 0 || err != nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"camseal/scripts/dockvm"
+	"camseal/scripts/freeport"
 )
 
 // Config says what a station is made of.
@@ -65,7 +66,7 @@ func Start(ctx context.Context, c Config) (s *Station, err error) {
 	if err := s.startServer(ctx); err != nil {
 		return s, err
 	}
-	port, err := freePort()
+	_, port, err := freeport.New()
 	if err != nil {
 		return s, err
 	}
@@ -101,14 +102,6 @@ func (s *Station) say(format string, args ...any) {
 func (s *Station) path(name string) string { return filepath.Join(s.Dir, name) }
 
 func (s *Station) program(name string) string { return filepath.Join(s.Programs, name) }
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
-}
 
 // makeTPM makes a TPM's state, with its maker's certificate.
 func (s *Station) makeTPM(ctx context.Context) error {
@@ -157,8 +150,8 @@ func (s *Station) startServer(ctx context.Context) error {
 	if _, err := s.RunServer(ctx, "init"); err != nil {
 		return err
 	}
-	api, err1 := freePort()
-	web, err2 := freePort()
+	_, api, err1 := freeport.New()
+	_, web, err2 := freeport.New()
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}

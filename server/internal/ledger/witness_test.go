@@ -26,6 +26,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"camseal/pkg/tlog"
+	"camseal/scripts/freeport"
 	"camseal/server/internal/ledger"
 )
 
@@ -122,12 +123,10 @@ func newLitewitness(t testing.TB, log string) *litewitness {
 	}
 	db := filepath.Join(dir, "db")
 	prepare(t, db, log)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, _, err := freeport.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := free.Addr().String()
-	free.Close()
 	w.URL = "http://" + addr
 	w.args = []string{"-name", "witness.example/lite", "-db", db, "-ssh-agent", filepath.Join(dir, "agent.sock"), "-listen", addr,
 		"-key", ssh.FingerprintSHA256(sshKey)}

@@ -14,8 +14,8 @@ import (
 	"strings"
 
 	"camseal/agent/internal/header"
-	"camseal/agent/internal/header/sandbox"
 	"camseal/agent/internal/header/sound"
+	"camseal/pkg/sandbox"
 	"camseal/pkg/transport"
 )
 

@@ -10,9 +10,9 @@ import (
 
 	"camseal/agent/internal/header"
 	"camseal/agent/internal/header/headertest"
-	"camseal/agent/internal/header/sandbox"
 	"camseal/agent/internal/header/sound"
 	"camseal/agent/internal/header/words"
+	"camseal/pkg/sandbox"
 	"camseal/pkg/transport"
 )
 

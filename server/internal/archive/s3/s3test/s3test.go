@@ -28,6 +28,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"camseal/scripts/freeport"
 	"camseal/server/internal/archive/s3"
 )
 
@@ -102,12 +103,10 @@ func New(t testing.TB) *Store {
 // run starts the server on a free port and waits until it answers. Another process may take the port in between: then
 // the error is returned and the caller tries again.
 func (s *Store) run(ctx context.Context, binary string) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, _, err := freeport.New()
 	if err != nil {
 		return err
 	}
-	addr := l.Addr().String()
-	l.Close()
 	s.Endpoint, s.output, s.exited = "https://"+addr, &bytes.Buffer{}, make(chan struct{})
 	file := func(name string) string { return filepath.Join(s.Dir, name) }
 	// The process outlives ctx, which only bounds the start; Stop ends it.

@@ -78,6 +78,9 @@ func (b Box) Run(ctx context.Context, c Command, out func(io.Reader) error) erro
 		return fmt.Errorf("start %s in its sandbox: %w", c.Name, err)
 	}
 	if err := cmd.Start(); err != nil {
+		if timed.Err() != nil { // it was too late before it began
+			return context.Cause(timed)
+		}
 		return fmt.Errorf("start %s in its sandbox: %w", c.Name, err)
 	}
 	r := &bounded{r: stdout, left: b.Output}
