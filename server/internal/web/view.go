@@ -13,6 +13,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/catalog/db"
 )
 
@@ -22,7 +23,23 @@ type Frame struct {
 	Title string
 	Other string // address of this page in the other language
 	Dark  bool   // whatever the reader prefers
+	Me    auth.Account
+	Nav   []NavItem // the pages that this person may go to
 }
+
+// NavItem is an entry of the head of every page.
+type NavItem struct{ Text, Path string }
+
+// navigation are the pages of the head, in order, with what one must be allowed to do to go there.
+var navigation = []struct {
+	NavItem
+	May auth.Permission
+}{
+	{NavItem{"recordings", "/"}, auth.SeeRecordings},
+}
+
+// May reports whether the reader may do something.
+func (f Frame) May(p auth.Permission) bool { return f.Me.May(p) }
 
 // T returns a text in the page's language.
 func (f Frame) T(key string) string { return f.Lang.in(key) }
@@ -39,7 +56,13 @@ func (s *site) frame(c *gin.Context, title string) Frame {
 	if c.Request.Method != http.MethodGet {
 		path, q = "/", url.Values{"lang": {string(other)}}
 	}
-	return Frame{Lang: l, Title: l.in(title), Other: (&url.URL{Path: path, RawQuery: q.Encode()}).String()}
+	f := Frame{Lang: l, Title: l.in(title), Other: (&url.URL{Path: path, RawQuery: q.Encode()}).String(), Me: s.me(c)}
+	for _, n := range navigation {
+		if f.May(n.May) {
+			f.Nav = append(f.Nav, n.NavItem)
+		}
+	}
+	return f
 }
 
 func langKeep(l lang) *http.Cookie {
@@ -125,6 +148,10 @@ type row struct {
 	Typed   bool   // none was spoken
 	Flagged bool   // the register knows something against a certificate
 	Others  []attempt
+
+	// Of what was made from it for looking at.
+	Poster   bool  // there is a picture at /recordings/ID/poster
+	Duration int64 // milliseconds; 0: not known
 }
 
 func rowOf(r db.Recording, class string) row {

@@ -26,7 +26,7 @@ import (
 	"camseal/server/internal/export"
 )
 
-//go:embed templates/*.html static/style.css
+//go:embed templates/*.html static
 var files embed.FS
 
 // Config says what the page shows. All members must be set.
@@ -63,7 +63,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	style, err := files.ReadFile("static/style.css")
+	style, err := styles()
 	if err != nil {
 		return nil, err
 	}
@@ -74,13 +74,9 @@ func New(c Config) (http.Handler, error) {
 	r.Use(s.guard)
 	r.NoRoute(func(c *gin.Context) { s.sorry(c, http.StatusNotFound, "no-page") })
 	r.NoMethod(func(c *gin.Context) { s.sorry(c, http.StatusMethodNotAllowed, "no-page") })
-	r.GET("/", s.list)
-	r.GET("/unrecorded", s.unrecordedPage)
-	r.GET("/style.css", s.css)
-	r.GET("/recordings/:rec", s.recording)
-	r.GET("/recordings/:rec/original", s.original)
-	r.HEAD("/recordings/:rec/original", s.original)
-	r.POST("/recordings/:rec/bundle", s.bundle)
+	for _, x := range s.routes() {
+		r.Handle(x.Method, x.Path, x.handle)
+	}
 	return http.NewCrossOriginProtection().Handler(r), nil
 }
 
