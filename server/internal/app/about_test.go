@@ -73,8 +73,9 @@ func (r *rig) lines() map[string]recordingLine {
 func (d *device) today(r *rig) { d.ahead = r.now().Sub(time.UnixMilli(1790000000000)) }
 
 // What officers said a recording is about is on its page in both languages, with the first words where they were corrected later.
-func TestWhatARecordingIsAbout(t *testing.T) {
-	r := newRig(t)
+func TestWhatARecordingIsAbout(t *testing.T) { onBoth(t, whatARecordingIsAbout) }
+
+func whatARecordingIsAbout(t *testing.T, r *rig) {
 	r.setRegister(officersFile)
 	d := r.register("one")
 	d.today(r)

@@ -1,10 +1,13 @@
 package app
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,6 +16,7 @@ import (
 	"camseal/pkg/configfile"
 	"camseal/pkg/tlog"
 	"camseal/pkg/transport"
+	"camseal/server/internal/catalog"
 	"camseal/server/internal/ledger"
 )
 
@@ -30,6 +34,9 @@ type settings struct {
 	S3CA        string `name:"s3-ca" help:"File with the authority of the S3 server's certificate. Default: the system's." placeholder:"FILE"`
 	S3AccessKey string `name:"s3-access-key" help:"Access key." env:"CAMSEAL_S3_ACCESS_KEY"`
 	S3Secret    string `name:"s3-secret-file" help:"File (mode 0600) with the secret key. Default: s3.secret in the state folder." placeholder:"FILE"`
+
+	Catalog         string `help:"PostgreSQL database of the catalog: postgres://user@host/database. Default: catalog.db in the state folder." placeholder:"URL"`
+	CatalogPassword string `name:"catalog-password-file" help:"File (mode 0600) with that user's password." placeholder:"FILE"`
 
 	LogName            string        `help:"Name of the log; only init uses it. Default: a random one." placeholder:"NAME"`
 	Retention          days          `help:"How long footage stays locked at least." default:"90d"`
@@ -72,7 +79,7 @@ func (s *settings) check() error {
 	case s.S3Endpoint == "" && s.S3Bucket != "":
 		return usagef("s3-bucket without s3-endpoint")
 	}
-	if err := s.checkOutside(); err != nil {
+	if err := errors.Join(s.checkOutside(), s.checkCatalog()); err != nil {
 		return err
 	}
 	host, _, err := net.SplitHostPort(s.Web)
@@ -84,6 +91,42 @@ func (s *settings) check() error {
 			"use 127.0.0.1:PORT and, from afar, an SSH tunnel", s.Web)
 	}
 	return nil
+}
+
+func (s *settings) checkCatalog() error {
+	u, err := url.Parse(s.Catalog)
+	inside := false
+	if err == nil && u.User != nil {
+		_, inside = u.User.Password()
+	}
+	switch {
+	case s.Catalog == "" && s.CatalogPassword != "":
+		return usagef("catalog-password-file without catalog")
+	case s.Catalog == "":
+		return nil
+	case err != nil || !catalog.OnPostgreSQL(s.Catalog):
+		return usagef("catalog: it is not a URL such as postgres://user@host/database")
+	case inside:
+		return usagef("catalog: the URL holds a password, which others could read; put it into a file (mode 0600) and name that by catalog-password-file")
+	}
+	return nil
+}
+
+// catalogPlace is where the catalog is, with the password if there is one.
+func (s *settings) catalogPlace() (string, error) {
+	if s.Catalog == "" || s.CatalogPassword == "" {
+		return cmp.Or(s.Catalog, s.path(fileCatalog)), nil
+	}
+	secret, err := os.ReadFile(s.CatalogPassword)
+	if err != nil {
+		return "", fmt.Errorf("catalog-password-file: %w", err)
+	}
+	u, err := url.Parse(s.Catalog)
+	if err != nil {
+		return "", usagef("catalog: it is not a URL")
+	}
+	u.User = url.UserPassword(u.User.Username(), strings.TrimRight(string(secret), "\r\n"))
+	return u.String(), nil
 }
 
 // checkOutside checks what is said about those who vouch from outside.

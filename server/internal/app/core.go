@@ -196,7 +196,11 @@ func (c *core) closeLedger() error {
 }
 
 func (c *core) openCatalog(ctx context.Context, e *env, vkey string) (err error) {
-	if c.catalog, err = catalog.Open(ctx, e.settings.path(fileCatalog)); err != nil {
+	where, err := e.settings.catalogPlace()
+	if err != nil {
+		return err
+	}
+	if c.catalog, err = catalog.Open(ctx, where); err != nil {
 		return err
 	}
 	c.closers = append(c.closers, c.catalog.Close)

@@ -33,7 +33,7 @@ func (r *rig) registerCounting(seed string) *device {
 func (r *rig) reindexed() {
 	r.t.Helper()
 	dump := func() string {
-		c, err := catalog.Open(context.Background(), r.env.settings.path(fileCatalog))
+		c, err := catalog.Open(context.Background(), r.place())
 		check(r.t, err)
 		out, err := c.Dump(context.Background())
 		check(r.t, errors.Join(err, c.Close()))
@@ -41,7 +41,7 @@ func (r *rig) reindexed() {
 	}
 	r.stop()
 	was := dump()
-	check(r.t, removeDatabase(r.env.settings.path(fileCatalog)))
+	r.loseCatalog()
 	check(r.t, reindexCommand{}.Run(r.env))
 	if now := dump(); now != was {
 		r.t.Fatalf("the catalog is another:\n%s\nwas\n%s", now, was)

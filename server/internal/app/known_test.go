@@ -308,8 +308,9 @@ func TestOneOriginalOfTwoDocks(t *testing.T) {
 }
 
 // Which of an original's recordings stands for it does not hang on the order in which they were stored.
-func TestWhatStandsForAnOriginal(t *testing.T) {
-	r := newRig(t)
+func TestWhatStandsForAnOriginal(t *testing.T) { onBoth(t, whatStandsForAnOriginal) }
+
+func whatStandsForAnOriginal(t *testing.T, r *rig) {
 	d := r.register("one")
 	whole := content(2*testChunk, 1)
 	src := source("DCIM/a.mp4", filmed, whole)

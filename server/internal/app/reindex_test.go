@@ -26,7 +26,7 @@ func everything(t *testing.T, r *rig, recs []evidence.RecordingID) (tables strin
 		pages = append(pages, string(body))
 	}
 	r.stop()
-	c, err := catalog.Open(context.Background(), r.env.settings.path(fileCatalog))
+	c, err := catalog.Open(context.Background(), r.place())
 	check(t, err)
 	tables, err = c.Dump(context.Background())
 	check(t, err)
@@ -34,8 +34,9 @@ func everything(t *testing.T, r *rig, recs []evidence.RecordingID) (tables strin
 	return tables, pages
 }
 
-func TestReindexRestoresTablesAndPages(t *testing.T) {
-	r := newRig(t)
+func TestReindexRestoresTablesAndPages(t *testing.T) { onBoth(t, reindexRestores) }
+
+func reindexRestores(t *testing.T, r *rig) {
 	d, e := r.register("one"), r.register("two")
 	whole := d.take("全程.mp4", "video/mp4", evidence.WhyComplete, content(5*testChunk, 1))
 	open := d.take("open.mov", "video/quicktime", "", content(4*testChunk, 2))
@@ -69,9 +70,9 @@ func TestReindexRestoresTablesAndPages(t *testing.T) {
 
 	recs := []evidence.RecordingID{whole, open, late, same}
 	tables, pages := everything(t, r, recs)
-	check(t, removeDatabase(r.env.settings.path(fileCatalog)))
+	r.loseCatalog()
 	check(t, reindexCommand{}.Run(r.env))
-	c, err := catalog.Open(context.Background(), r.env.settings.path(fileCatalog))
+	c, err := catalog.Open(context.Background(), r.place())
 	check(t, err)
 	again, err := c.Dump(context.Background())
 	check(t, err)

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +24,8 @@ import (
 	"camseal/pkg/tlog"
 	"camseal/pkg/transport"
 	"camseal/pkg/verify"
+	"camseal/server/internal/catalog"
+	"camseal/server/internal/catalog/pgtest"
 )
 
 // rig is a server in this process, with its state in a folder of the test.
@@ -115,6 +121,49 @@ func (r *rig) init() {
 	check(r.t, initCommand{}.Run(r.env))
 	check(r.t, os.MkdirAll(r.env.settings.EKRoots, 0o700))
 	check(r.t, os.WriteFile(filepath.Join(r.env.settings.EKRoots, "root.pem"), sharedEK().root, 0o600))
+}
+
+// place is where the catalog is.
+func (r *rig) place() string {
+	r.t.Helper()
+	where, err := r.env.settings.catalogPlace()
+	check(r.t, err)
+	return where
+}
+
+// loseCatalog removes the catalog of a stopped server.
+func (r *rig) loseCatalog() {
+	r.t.Helper()
+	if where := r.place(); catalog.OnPostgreSQL(where) {
+		conn, err := sql.Open("pgx", where)
+		check(r.t, err)
+		_, err = conn.Exec("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+		check(r.t, errors.Join(err, conn.Close()))
+		return
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(r.env.settings.path(fileCatalog) + suffix); !errors.Is(err, fs.ErrNotExist) {
+			check(r.t, err)
+		}
+	}
+}
+
+// onPostgreSQL puts the catalog of a rig into a PostgreSQL of its own, whose password is in a file.
+func onPostgreSQL(t testing.TB) func(*settings) {
+	t.Helper()
+	u, err := url.Parse(pgtest.New(t))
+	check(t, err)
+	u.User = url.User(pgtest.User)
+	file := filepath.Join(t.TempDir(), "password")
+	check(t, os.WriteFile(file, []byte(pgtest.Password+"\n"), 0o600))
+	return func(s *settings) { s.Catalog, s.CatalogPassword = u.String(), file }
+}
+
+// onBoth runs a test with a rig on each database.
+func onBoth(t *testing.T, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) { f(t, newRig(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { f(t, newRig(t, onPostgreSQL(t))) })
 }
 
 // register makes a new device and enrols it.

@@ -64,7 +64,7 @@ func TestWithTheVaultInS3(t *testing.T) {
 	check(t, err)
 	r.verified(path, verify.Verified)
 	before, _ := everything(t, r, []evidence.RecordingID{rec})
-	check(t, removeDatabase(s.path(fileCatalog)))
+	r.loseCatalog()
 	check(t, reindexCommand{}.Run(r.env))
 	r.start()
 	after, _ := everything(t, r, []evidence.RecordingID{rec})

@@ -15,8 +15,9 @@ import (
 	"camseal/pkg/verify"
 )
 
-func TestFromStatementsToBundle(t *testing.T) {
-	r := newRig(t)
+func TestFromStatementsToBundle(t *testing.T) { onBoth(t, fromStatementsToBundle) }
+
+func fromStatementsToBundle(t *testing.T, r *rig) {
 	d := r.register("happy")
 	c := d.client(r)
 	h, err := c.head()

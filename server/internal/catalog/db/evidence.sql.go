@@ -10,6 +10,25 @@ import (
 	"database/sql"
 )
 
+const advanceMeta = `-- name: AdvanceMeta :execrows
+INSERT INTO meta (name, value) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.value = $3
+`
+
+type AdvanceMetaParams struct {
+	Name  string
+	Value string
+	Was   string
+}
+
+func (q *Queries) AdvanceMeta(ctx context.Context, arg AdvanceMetaParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, advanceMeta, arg.Name, arg.Value, arg.Was)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const afterInSequence = `-- name: AfterInSequence :many
 SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings
 WHERE sequence = $1 AND device = $2 AND shown = 1 AND sequence_index > $3

@@ -5,6 +5,10 @@ SELECT value FROM meta WHERE name = sqlc.arg(name);
 INSERT INTO meta (name, value) VALUES (sqlc.arg(name), sqlc.arg(value))
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- name: AdvanceMeta :execrows
+INSERT INTO meta (name, value) VALUES (sqlc.arg(name), sqlc.arg(value))
+ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.value = sqlc.arg(was);
+
 -- name: PutDevice :exec
 INSERT INTO devices (device, class, model, ak, ek, ek_cert, maker, vouched, tls_key, counter, enrolled_at, enrolled_index,
     revoked_index, suspect_since, chain, next_seq, head, seen_index)
