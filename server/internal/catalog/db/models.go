@@ -173,6 +173,9 @@ type Recording struct {
 	Note          string
 	Marks         int64
 	Released      int64
+	Num           int64
+	At            int64
+	Grade         string
 }
 
 type Register struct {
@@ -189,6 +192,26 @@ type Said struct {
 	At     int64
 	Kind   string
 	Body   string
+}
+
+type SavedSearch struct {
+	ID      string
+	Account string
+	Name    string
+	Query   string
+	At      int64
+}
+
+type Text struct {
+	Num  int64
+	Seq  int64
+	Body string
+}
+
+type Token struct {
+	Token string
+	At    int64
+	Num   int64
 }
 
 type Unrecorded struct {
