@@ -225,3 +225,14 @@ func (f *File) Held() bool {
 	}
 	return false
 }
+
+// Summary is a case as lists show it.
+type Summary struct {
+	ID                                               ID
+	Number, Title, Party, Body, ReviewBody, Activity string
+	State                                            State
+	Due                                              int64 // of the round under review, milliseconds since 1970 UTC; 0: none
+	OpenedAt, ChangedAt                              int64
+	Rounds                                           int
+	Held                                             bool
+}
