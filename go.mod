@@ -35,6 +35,8 @@ require (
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 )
 
+require github.com/6tail/lunar-go v1.4.6
+
 require (
 	filippo.io/age v1.2.1
 	github.com/VividCortex/ewma v1.2.0 // indirect
