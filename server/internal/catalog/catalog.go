@@ -30,7 +30,9 @@ const (
 // projected are the tables that come from the log and the vault alone. What else there is, Renew keeps.
 var projected = []string{"meta", "devices", "batches", "parts", "anchors", "recordings", "custody",
 	"counted", "gaps", "boots", "pcr_sets", "forks", "said", "unrecorded", "registers", "tokens", "texts",
-	"cases", "case_events", "case_recordings", "calendar_years", "viewer_marks"}
+	"cases", "case_events", "case_recordings", "calendar_years", "viewer_marks",
+	"derived",
+}
 
 // Size returns how many log leaves were applied.
 func (c *Catalog) Size(ctx context.Context) (uint64, error) {

@@ -50,6 +50,7 @@ var texts = together(
 	textsRecordings,
 	textsChecked,
 	textsRules,
+	textsMedia,
 )
 
 // together joins the areas' words. A key stands for one text everywhere.

@@ -152,6 +152,7 @@ type row struct {
 	// Of what was made from it for looking at.
 	Poster   bool  // there is a picture at /recordings/ID/poster
 	Duration int64 // milliseconds; 0: not known
+	Odd      bool  // browsers can't show what is in it, whatever its type says
 }
 
 func rowOf(r db.Recording, class string) row {
@@ -186,7 +187,7 @@ func (r row) Label(f Frame) string {
 
 // Player says how a browser may show the original: video, audio, img, or nothing.
 func (r row) Player() string {
-	if r.StoredChunks == 0 {
+	if r.StoredChunks == 0 || r.Odd {
 		return ""
 	}
 	return playerOf(r.MediaType)
