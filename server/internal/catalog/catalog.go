@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"camseal/pkg/evidence"
 	"camseal/server/internal/catalog/db"
@@ -33,6 +34,15 @@ var projected = []string{"meta", "devices", "batches", "parts", "anchors", "reco
 	"cases", "case_events", "case_recordings", "calendar_years", "viewer_marks",
 	"derived",
 }
+
+// Time is a time in a row, or none.
+type Time = sql.NullInt64
+
+// Never is no time.
+var Never Time
+
+// Moment is a time, to the millisecond.
+func Moment(t time.Time) Time { return Time{Int64: t.UnixMilli(), Valid: true} }
 
 // Size returns how many log leaves were applied.
 func (c *Catalog) Size(ctx context.Context) (uint64, error) {
