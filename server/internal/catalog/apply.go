@@ -191,8 +191,11 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 	if err := q.InsertCustody(ctx, row); err != nil {
 		return err
 	}
-	if ev.Act == ActRegisterSet {
+	switch ev.Act {
+	case ActRegisterSet:
 		return registerSet(ctx, q, e, &ev)
+	case ActAccountMade, ActAccountChanged, ActAccountDisabled, ActAccountEnabled:
+		return applyAccount(ctx, q, e, &ev)
 	}
 	if ev.Device == nil {
 		return nil
