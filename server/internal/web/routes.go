@@ -22,6 +22,8 @@ type Route struct {
 func (s *site) routes() []Route {
 	return slices.Concat(
 		s.commonRoutes(),
+		s.signInRoutes(),
+		s.peopleRoutes(),
 		s.recordingRoutes(),
 		s.checkedRoutes(),
 		s.mediaRoutes(),
@@ -43,12 +45,8 @@ func (s *site) recordingRoutes() []Route {
 		{"GET", "/recordings/:rec/original", auth.SeeRecordings, s.original},
 		{"HEAD", "/recordings/:rec/original", auth.SeeRecordings, s.original},
 		{"POST", "/recordings/:rec/bundle", auth.Export, s.bundle},
+		{"POST", "/recordings/:rec/purpose", auth.SeeRecordings, s.choosePurpose},
 	}
-}
-
-// me is who asks.
-func (s *site) me(*gin.Context) auth.Account {
-	return auth.Account{ID: "00000000000000000000000000000001", Login: "web", Name: "web page", Role: auth.Custodian}
 }
 
 // styles joins the style sheets of all areas, in the order of their names.

@@ -33,7 +33,7 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged} {
 		used[w] = true
 	}
-	for _, a := range []string{casework.ActExport, catalog.ActQuarantined} {
+	for _, a := range []string{casework.ActExport, casework.ActViewed, catalog.ActQuarantined} {
 		used["act-"+a] = true
 	}
 	for _, a := range []string{catalog.ActDerivedAsked, catalog.ActDerivedMade} {
@@ -76,6 +76,9 @@ func TestTextsAreComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	used["recordings"] = true
+	for _, key := range usedPeople() {
+		used[key] = true
+	}
 	for key := range used {
 		if texts[key][0] == "" || texts[key][1] == "" {
 			t.Errorf("text %q is missing", key)

@@ -8,6 +8,18 @@ import (
 	"database/sql"
 )
 
+type Account struct {
+	ID           string
+	Login        string
+	Name         string
+	Role         string
+	Body         string
+	Certificate  string
+	Disabled     int64
+	MadeAt       int64
+	ChangedIndex int64
+}
+
 type Anchor struct {
 	Device string
 	Seq    int64
@@ -89,6 +101,13 @@ type Counted struct {
 	LogIndex int64
 }
 
+type Credential struct {
+	Account  string
+	Hash     string
+	Version  int64
+	Language string
+}
+
 type Custody struct {
 	LogIndex int64
 	At       int64
@@ -151,6 +170,20 @@ type Gap struct {
 	BeforeSeq int64
 	FromValue string
 	ToValue   string
+}
+
+type Link struct {
+	Token      string
+	Account    string
+	ValidUntil int64
+}
+
+type Look struct {
+	Session string
+	Rec     string
+	Purpose string
+	Chosen  int64
+	Viewed  int64
 }
 
 type Medium struct {
@@ -286,6 +319,13 @@ type SavedSearch struct {
 	Name    string
 	Query   string
 	At      int64
+}
+
+type Session struct {
+	Token string
+	Data  string
+	Began int64
+	Seen  int64
 }
 
 type Text struct {
