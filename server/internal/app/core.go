@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"camseal/pkg/tlog"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/archive/s3"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/devices"
@@ -52,6 +54,9 @@ type core struct {
 
 // testSteps is called between the durable steps of vault and log; crash tests set it.
 var testSteps func(string)
+
+// testWho says who asks the page for something; tests set it.
+var testWho func(*http.Request) auth.Account
 
 // testVault wraps the vault; tests set it.
 var testVault func(archive.Vault) archive.Vault

@@ -20,7 +20,7 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.recordingRoutes())
+	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.caseRoutes())
 }
 
 func (s *site) commonRoutes() []Route {
@@ -32,7 +32,7 @@ func (s *site) commonRoutes() []Route {
 
 func (s *site) recordingRoutes() []Route {
 	return []Route{
-		{"GET", "/", auth.SeeRecordings, s.list},
+		{"GET", "/recordings", auth.SeeRecordings, s.list},
 		{"GET", "/unrecorded", auth.SeeRecordings, s.unrecordedPage},
 		{"GET", "/recordings/:rec", auth.SeeRecordings, s.recording},
 		{"GET", "/recordings/:rec/original", auth.SeeRecordings, s.original},
@@ -42,7 +42,10 @@ func (s *site) recordingRoutes() []Route {
 }
 
 // me is who asks.
-func (s *site) me(*gin.Context) auth.Account {
+func (s *site) me(c *gin.Context) auth.Account {
+	if s.Who != nil {
+		return s.Who(c.Request)
+	}
 	return auth.Account{ID: "00000000000000000000000000000001", Login: "web", Name: "web page", Role: auth.Custodian}
 }
 
