@@ -83,8 +83,8 @@ func stop(servers []server) error {
 }
 
 func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
-	page, err := web.New(web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, Who: testWho, LoggedAt: c.loggedAt,
-		Register: c.officers.Current, HeaderDeadline: time.Duration(e.settings.HeaderDeadline), Now: e.now, Slog: e.log})
+	page, err := web.New(web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, LoggedAt: c.loggedAt,
+		Who: testWho, Register: c.officers.Current, Cases: c.cases, HeaderDeadline: time.Duration(e.settings.HeaderDeadline), Now: e.now, Slog: e.log})
 	if err != nil {
 		return nil, err
 	}

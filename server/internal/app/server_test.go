@@ -66,7 +66,7 @@ func TestFromStatementsToBundle(t *testing.T) {
 
 func checkPages(t *testing.T, r *rig, rec evidence.RecordingID, data []byte) {
 	t.Helper()
-	status, head, body, err := r.get("/?lang=en")
+	status, head, body, err := r.get("/recordings?lang=en")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("dock-sealed")) || !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Fatalf("list: %d %s", status, body)

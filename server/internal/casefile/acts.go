@@ -3,6 +3,7 @@ package casefile
 import (
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -31,7 +32,7 @@ const (
 var Acts = []string{ActOpened, ActSet, ActLinked, ActUnlinked, ActDocument, ActWithdrawn, ActSubmitted, ActOpinion, ActEscalated, ActDetermined,
 	ActDecided, ActHeld, ActLifted}
 
-// Keys of the events' details. An opening also carries the first values under "field." and the field's name.
+// Keys of the events' details. An opening also carries the first values, each under firstKey.
 const (
 	DetailCase      = "case"
 	DetailAccount   = "account"
@@ -42,7 +43,7 @@ const (
 	DetailDocument  = "document"
 	DetailSize      = "size"
 	DetailName      = "name"
-	DetailMediaType = "media-type"
+	DetailMediaType = "media_type"
 	DetailKind      = "kind"
 	DetailSignature = "signature"
 	DetailRefusal   = "refusal"
@@ -51,7 +52,7 @@ const (
 	DetailChecks    = "checks"
 	DetailGo        = "go"
 
-	fieldPrefix = "field."
+	fieldPrefix = "field_"
 	yes         = "yes"
 	no          = "no"
 )
@@ -62,6 +63,17 @@ const (
 	MaxText   = 32 << 10
 	maxDetail = 60 << 10 // an event as a line of JSON stays below evidence.MaxLine
 )
+
+// Answer writes a yes or no into a detail.
+func Answer(b bool) string {
+	if b {
+		return yes
+	}
+	return no
+}
+
+// firstKey is where an opening's detail has a field's first value; a detail's keys are of a-z and _.
+func firstKey(k Field) string { return fieldPrefix + strings.ReplaceAll(string(k), "-", "_") }
 
 // ParseID reads a case's id. Anything but 32 lower-case hexadecimal digits is none.
 func ParseID(s string) (ID, bool) {
@@ -74,20 +86,11 @@ func ParseID(s string) (ID, bool) {
 // FromCustody returns what a custody event says about a case; false if it is about none.
 func FromCustody(ev *evidence.CustodyEvent, index uint64) (Event, ID, bool) {
 	id, ok := ParseID(ev.Detail[DetailCase])
-	if !ok || !isAct(ev.Act) {
+	if !ok || !slices.Contains(Acts, ev.Act) {
 		return Event{}, "", false
 	}
 	return Event{By: By{Account: ev.Detail[DetailAccount], Actor: ev.Actor, Body: ev.Detail[DetailBody], At: ev.At, Index: index},
 		Act: ev.Act, Detail: ev.Detail, Device: ev.Device, Rec: ev.Rec}, id, true
-}
-
-func isAct(act string) bool {
-	for _, a := range Acts {
-		if a == act {
-			return true
-		}
-	}
-	return false
 }
 
 // newEvent is an act of an account that is to be checked and recorded.
@@ -116,11 +119,17 @@ func Opening(by auth.Account, id ID, values map[Field]string) (Event, error) {
 	}
 	more := evidence.Detail{}
 	for k, v := range values {
+		if !slices.Contains(Fields, k) {
+			return Event{}, refused("value")
+		}
 		if v != "" {
-			more[fieldPrefix+string(k)] = v
+			more[firstKey(k)] = v
 		}
 	}
-	more[fieldPrefix+string(Body)] = by.Body
+	if b := values[Body]; b != "" && !SameBody(b, by.Body) {
+		return Event{}, refused("body-fixed")
+	}
+	more[firstKey(Body)] = by.Body
 	return f.event(by, id, ActOpened, more, nil, evidence.RecordingID{})
 }
 

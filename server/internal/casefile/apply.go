@@ -2,15 +2,22 @@ package casefile
 
 import (
 	"encoding/json"
+	"errors"
 	"strconv"
 
 	"camseal/pkg/evidence"
 )
 
-// Apply adds an event in the order of the log. One that the state does not allow is kept among the events and changes nothing else.
+// Apply adds an event in the order of the log. One that the state does not allow is kept among the events, as void, and changes nothing else.
 func (f *File) Apply(e Event) {
-	if change, err := f.step(e); err == nil {
+	change, err := f.step(e)
+	if err == nil {
 		change()
+	} else {
+		e.Void = err.Error()
+		if r := (*Refused)(nil); errors.As(err, &r) {
+			e.Void = r.Key
+		}
 	}
 	f.Events = append(f.Events, e)
 }
@@ -58,7 +65,7 @@ func (f *File) open(e Event) (func(), error) {
 	}
 	values := map[Field][]Value{}
 	for _, k := range Fields {
-		text := e.Detail[fieldPrefix+string(k)]
+		text := e.Detail[firstKey(k)]
 		if k == Body {
 			text = e.Body
 		}

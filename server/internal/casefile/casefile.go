@@ -3,6 +3,8 @@
 package casefile
 
 import (
+	"strings"
+
 	"camseal/pkg/evidence"
 )
 
@@ -221,6 +223,7 @@ type Event struct {
 	Detail evidence.Detail
 	Device *evidence.DeviceID
 	Rec    evidence.RecordingID
+	Void   string // the key of a Refused: the file did not allow the event, which changed nothing; empty otherwise
 }
 
 // Value returns the newest value of a field, empty if there is none.
@@ -273,4 +276,17 @@ func (f *File) Summary() Summary {
 		s.ChangedAt = f.Events[n-1].At
 	}
 	return s
+}
+
+// OfficersOf reads the lines of the field Officers: a name, a comma of either width, a certificate number, which may be missing.
+func OfficersOf(text string) (out []evidence.Officer) {
+	for line := range strings.Lines(text) {
+		line = strings.ReplaceAll(line, "，", ",")
+		name, certificate, _ := strings.Cut(line, ",")
+		o := evidence.Officer{Name: strings.TrimSpace(name), Certificate: strings.TrimSpace(certificate)}
+		if o != (evidence.Officer{}) {
+			out = append(out, o)
+		}
+	}
+	return out
 }

@@ -4,16 +4,22 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 func blank(s string) bool { return strings.TrimSpace(s) == "" }
 
-func needText(e Event) error {
-	switch text := e.Detail[DetailText]; {
+func needText(e Event) error { return CheckText(e.Detail[DetailText], MaxText) }
+
+// CheckText demands a text of some and at most max bytes of UTF-8.
+func CheckText(text string, max int) error {
+	switch {
 	case blank(text):
 		return refused("no-text")
-	case len(text) > MaxText:
+	case len(text) > max:
 		return refused("too-long")
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
+		return refused("text")
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func (e *Refused) Error() string { return "not allowed on this case: " + e.Key }
 var Reasons = []string{"unknown", "text", "too-long", "no-text", "role", "no-body", "not-handler", "not-reviewer", "not-leader", "frozen", "ended", "full",
 	"body-fixed", "review-body-fixed", "same-body", "same-value", "linked", "not-linked", "document-there", "no-document", "document-large",
 	"document-empty", "signature", "refusal", "value", "day", "mended", "in-review", "not-in-review", "handled", "checks", "check-text", "check-places", "agree-problem",
-	"problem-none", "not-returned", "escalate-early", "not-escalated", "not-agreed", "no-hold",
+	"problem-none", "not-returned", "escalate-early", "not-escalated", "not-agreed", "no-hold", "moment",
 	"lacks-number", "lacks-title", "lacks-officers", "lacks-party", "lacks-activity", "lacks-day", "lacks-ground", "lacks-review-body", "lacks-self-check",
 	"lacks-record", "lacks-signature"}
 

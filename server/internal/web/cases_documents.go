@@ -164,6 +164,11 @@ func (s *site) document(c *gin.Context) {
 		return
 	}
 	doc, r, err := s.Cases.OpenDocument(c.Request.Context(), s.me(c), casefile.ID(c.Param("id")), hash)
+	var refused *casefile.Refused
+	if errors.As(err, &refused) {
+		s.sorry(c, http.StatusNotFound, refused.Key)
+		return
+	}
 	if err != nil {
 		s.caseFail(c, err)
 		return

@@ -90,6 +90,7 @@ type linkView struct {
 type docView struct {
 	casefile.Document
 	Shown bool // browsers show it; else it is only taken away
+	Lies  bool // its name promises another type than its bytes are
 }
 
 type roundView struct {
@@ -153,7 +154,7 @@ func (s *site) caseView(c *gin.Context, f *casefile.File) (v caseView, err error
 		return v, err
 	}
 	for _, d := range f.Documents {
-		v.Docs = append(v.Docs, docView{d, shownDocuments[d.MediaType]})
+		v.Docs = append(v.Docs, docView{d, shownDocuments[d.MediaType], casework.NameLies(d)})
 	}
 	s.fillRounds(&v)
 	s.fillEvents(&v, c.Query("events") == "all")

@@ -22,7 +22,6 @@ const (
 	shownHome   = 10  // entries of a list
 	shownLast   = 8   // newest recordings
 	searchedFor = 300 // newest recordings among which somebody's own are looked for
-	searchCases = 200
 )
 
 // homePage is what needs a person.
@@ -212,7 +211,10 @@ func (s *site) lateReviews(ctx context.Context, p *homePage, me auth.Account, l 
 
 // inState are the cases in a state that somebody sees, by due time; those due before a time only, unless that is zero.
 func (s *site) inState(ctx context.Context, me auth.Account, state casefile.State, due time.Time) ([]casefile.Summary, error) {
-	q := casework.Query{State: state, N: searchCases}
+	q := casework.Query{State: state, N: casework.MaxList}
+	if me.Role == auth.Reviewer {
+		q.ReviewBody = me.Body
+	}
 	if !due.IsZero() {
 		q.Due = due.UnixMilli() + 1
 	}

@@ -99,6 +99,8 @@ var textsCases = map[string][2]string{
 	"document-again":          {"Nothing was saved; choose the file again.", "未保存任何内容，请重新选择文件。"},
 	"document-none-yet":       {"No documents yet.", "暂无文书。"},
 	"document-other-type":     {"not a PDF or picture: to take away only", "非 PDF 或图片，仅供下载"},
+	"document-lies":           {"it is not what its name says", "文件类型与名称不符"},
+	"event-void":              {"without effect: the case did not allow it then", "未生效：案件当时状态不允许"},
 	"document-withdrawn":      {"withdrawn", "已撤回"},
 	"document-hash":           {"SHA-256 of the file", "文件的 SHA-256"},
 

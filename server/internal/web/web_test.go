@@ -8,6 +8,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
@@ -39,6 +40,15 @@ func TestTextsAreComplete(t *testing.T) {
 	}
 	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
 		used["lock-"+string(l)] = true
+	}
+	for _, r := range casefile.Reasons {
+		used["rule-"+r] = true
+	}
+	for _, k := range casework.ConcernKeys {
+		used[k] = true
+	}
+	for _, k := range caseTexts() {
+		used[k] = true
 	}
 	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
 	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {

@@ -52,6 +52,12 @@ func ParseYear(year int, off, worked string) (Year, error) {
 	return y, nil
 }
 
+// OffText returns the days off as ParseYear reads them.
+func (y Year) OffText() string { return strings.Join(y.Off, " ") }
+
+// WorkedText returns the days worked as ParseYear reads them.
+func (y Year) WorkedText() string { return strings.Join(y.Worked, " ") }
+
 // Calendar tells working days from others in one time zone. It is safe for concurrent use.
 type Calendar struct {
 	zone    *time.Location
