@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"camseal/pkg/evidence"
+	"camseal/pkg/verify"
 	"camseal/server/internal/auth"
 	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
@@ -132,7 +133,7 @@ func (s *site) caseView(c *gin.Context, f *casefile.File) (v caseView, err error
 	ctx, me := c.Request.Context(), s.me(c)
 	v = caseView{Frame: s.frame(c, "case"), File: f}
 	if n := f.Value(casefile.Number); n != "" {
-		v.Title += " " + n
+		v.Title += " " + verify.Display(n)
 	}
 	if n := len(f.Rounds); n > 0 {
 		days, err := s.Cases.Calendar(ctx)
