@@ -34,12 +34,13 @@ type documentPage struct {
 	Inputs  []input
 	File    *casefile.File
 	NoFile  string // what is wrong with the file, in words
+	Again   bool   // nothing was saved, and the file has to be chosen again
 	Refused string // why no document may be added
 }
 
 func (s *site) documentPage(c *gin.Context, status int, f *casefile.File, typed map[string]string, wrong map[string]string) {
 	fr := s.frame(c, "document-new")
-	p := documentPage{caseView: caseView{Frame: fr, File: f}, File: f, NoFile: wrong["file"]}
+	p := documentPage{caseView: caseView{Frame: fr, File: f}, File: f, NoFile: wrong["file"], Again: len(wrong) > 0}
 	p.Refused, _ = fr.refusal(f.MayEdit(s.me(c)))
 	p.Inputs = []input{
 		{Name: "kind", Label: "document-kind", Kind: inputChoice, Options: fr.choices("document-", casefile.DocumentKinds), Required: true},
