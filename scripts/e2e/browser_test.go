@@ -134,7 +134,7 @@ func lists(t *testing.T, w *window, recs map[string]string) {
 		{"en", "en", "Recordings", "stored", "needs a header"}, {"zh-CN", "zh-CN", "音像记录", "已入库锁定", "待补执法信息说明"},
 		{"zh", "zh-CN", "音像记录", "已入库锁定", "待补执法信息说明"},
 	} {
-		w.visit("/?lang=" + c.ask)
+		w.visit("/recordings?lang=" + c.ask)
 		got := ask[[]string](w, `[document.documentElement.lang, document.querySelector('h1').textContent, ...[...document.querySelectorAll('td .badge')].map(b => b.textContent)]`)
 		want := []string{c.lang, c.title}
 		for range 2 * len(recs) { // what needs a person stands at the top, and in the list of all
@@ -200,7 +200,7 @@ func plays(t *testing.T, w *window, recs map[string]string, files map[string][]b
 // byKeyboard goes from the list to the bundle without a mouse.
 func byKeyboard(t *testing.T, w *window, s *system, recs map[string]string) {
 	t.Helper()
-	w.visit("/?lang=zh-CN")
+	w.visit("/recordings?lang=zh-CN")
 	w.tabTo("the language link", `document.activeElement.classList.contains('lang')`)
 	w.run(chromedp.KeyEvent(kb.Enter))
 	w.until("English", `document.readyState == 'complete' && document.documentElement.lang == 'en'`)

@@ -25,7 +25,7 @@ func spoken(h *evidence.Header) *evidence.Header {
 // text is a page of a recording, or the list with an empty id, as a reader sees its words.
 func (r *rig) text(rec, lang string) string {
 	r.t.Helper()
-	path := "/?lang=" + lang
+	path := "/recordings?lang=" + lang
 	if rec != "" {
 		path = "/recordings/" + rec + "?lang=" + lang
 	}

@@ -264,7 +264,7 @@ func TestOneOriginalOfTwoDocks(t *testing.T) {
 	first := d.takeFrom(src, nil, "video/mp4", evidence.WhyVanished, whole[:2*testChunk])
 	r.stored(d, 0, first)
 	list := func() string {
-		status, _, page, err := r.get("/?lang=en")
+		status, _, page, err := r.get("/recordings?lang=en")
 		check(t, err)
 		if status != http.StatusOK {
 			t.Fatal(status)

@@ -20,7 +20,7 @@ func seen(page []byte) string { return custodyList.ReplaceAllString(string(page)
 // everything is a catalog's tables and the pages made from it.
 func everything(t *testing.T, r *rig, recs []evidence.RecordingID) (tables string, pages []string) {
 	t.Helper()
-	paths := []string{"/?lang=en", "/?lang=zh-CN"}
+	paths := []string{"/recordings?lang=en", "/recordings?lang=zh-CN"}
 	for _, rec := range recs {
 		paths = append(paths, "/recordings/"+rec.String()+"?lang=en", "/recordings/"+rec.String()+"?lang=zh-CN")
 	}
@@ -88,7 +88,7 @@ func reindexRestores(t *testing.T, r *rig) {
 		t.Fatalf("the catalog is another:\n%s\nwas\n%s", again, tables)
 	}
 	r.start()
-	for i, p := range []string{"/?lang=en", "/?lang=zh-CN"} {
+	for i, p := range []string{"/recordings?lang=en", "/recordings?lang=zh-CN"} {
 		if _, _, body, err := r.get(p); err != nil || seen(body) != pages[i] {
 			t.Errorf("%s is another page, %v", p, err)
 		}

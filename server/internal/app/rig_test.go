@@ -43,6 +43,7 @@ type rig struct {
 	page     string
 	log      bytes.Buffer
 	shutdown bool
+	callers  map[string]caller
 	visitors map[auth.Role]*visitor.Visitor
 	ahead    atomic.Int64 // of the true time, nanoseconds
 }
@@ -249,22 +250,29 @@ func (r *rig) as(role auth.Role) *visitor.Visitor {
 	return v
 }
 
-// signIn gives somebody with a role a new session; the account is made when there is none.
+// signIn gives somebody with a role a new session.
 func (r *rig) signIn(role auth.Role) {
 	r.t.Helper()
-	v, login := r.visitors[role], "the-"+string(role)
-	p, err := r.core.people.FindLogin(r.t.Context(), login)
+	check(r.t, r.enter(r.visitors[role], auth.Account{Login: "the-" + string(role), Name: "王 " + string(role), Role: role, Body: testBody, Certificate: "NJ0137"}))
+}
+
+// enter signs somebody in; the account is made when there is none with this login.
+func (r *rig) enter(v *visitor.Visitor, a auth.Account) error {
+	p, err := r.core.people.FindLogin(r.t.Context(), a.Login)
 	if errors.Is(err, people.ErrUnknown) {
-		p.Account, err = r.core.people.Make(r.t.Context(), "test", auth.Account{Login: login, Name: "王 " + string(role), Role: role, Body: testBody, Certificate: "NJ0137"})
+		p.Account, err = r.core.people.Make(r.t.Context(), "test", a)
 	}
-	check(r.t, err)
+	if err != nil {
+		return err
+	}
 	if v.Base = r.page; p.Hash != "" {
-		check(r.t, v.SignIn(login, testPassword))
-		return
+		return v.SignIn(a.Login, testPassword)
 	}
 	link, err := r.core.people.Link(r.t.Context(), p.ID)
-	check(r.t, err)
-	check(r.t, v.UseLink(r.page+"/link/"+link, testPassword))
+	if err != nil {
+		return err
+	}
+	return v.UseLink(r.page+"/link/"+link, testPassword)
 }
 
 // get reads a page as a custodian.

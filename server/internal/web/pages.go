@@ -52,7 +52,7 @@ func (s *site) list(c *gin.Context) {
 	}{Frame: s.frame(c, "recordings"), Count: count, First: first}
 	if len(list) > perPage {
 		list = list[:perPage]
-		data.Next = next("/", list[perPage-1].OpenedAt, list[perPage-1].Rec)
+		data.Next = next("/recordings", list[perPage-1].OpenedAt, list[perPage-1].Rec)
 	}
 	if data.Rows, err = s.rows(ctx, me, list); err == nil && first {
 		data.People, data.Without, err = s.people(ctx, me, data.Rows)
@@ -199,6 +199,10 @@ func (s *site) recording(c *gin.Context) {
 	if err == nil {
 		err = s.describe(&v, what.Register)
 	}
+	var linked recordingCases
+	if err == nil {
+		linked, err = s.casesOf(c, id, rec)
+	}
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -218,7 +222,8 @@ func (s *site) recording(c *gin.Context) {
 		Custody []db.Custody
 		Media   string
 		Lock    evidence.Lock
-	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
+		Cases   recordingCases
+	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock(), Cases: linked}
 	data.Times = times.Text(verify.Lang(data.Lang))
 	data.Title, data.Dark = v.Label(data.Frame), true
 	c.Header("Content-Security-Policy", playerPolicy)

@@ -27,6 +27,7 @@ func (s *site) routes() []Route {
 		s.recordingRoutes(),
 		s.checkedRoutes(),
 		s.mediaRoutes(),
+		s.caseRoutes(),
 	)
 }
 
@@ -39,7 +40,7 @@ func (s *site) commonRoutes() []Route {
 
 func (s *site) recordingRoutes() []Route {
 	return []Route{
-		{"GET", "/", auth.SeeRecordings, s.list},
+		{"GET", "/recordings", auth.SeeRecordings, s.list},
 		{"GET", "/unrecorded", auth.SeeRecordings, s.unrecordedPage},
 		{"GET", "/recordings/:rec", auth.SeeRecordings, s.recording},
 		{"GET", "/recordings/:rec/original", auth.SeeRecordings, s.original},

@@ -67,14 +67,14 @@ func (s *site) enter(c *gin.Context) error {
 		return nil
 	}
 	if err == nil && !p.Disabled && p.Stamp == s.sessions.GetString(ctx, sessionStamp) {
-		err = s.choose(c, &p)
+		err = s.keepLanguage(c, &p)
 		c.Set(personKey, p)
 	}
 	return err
 }
 
-// choose keeps the language that somebody asks for as the account's.
-func (s *site) choose(c *gin.Context, p *catalog.Person) error {
+// keepLanguage keeps the language that somebody asks for as the account's.
+func (s *site) keepLanguage(c *gin.Context, p *catalog.Person) error {
 	l := asked(c)
 	if l == "" || c.Request.Method != http.MethodGet || string(l) == p.Language {
 		return nil
@@ -159,19 +159,19 @@ func local(next string, me auth.Account) string {
 	return next
 }
 
-// maxForm is how many bytes a form without files has at most.
-const maxForm = 64 << 10
+// maxShort is how many bytes a form of a few words has at most.
+const maxShort = 64 << 10
 
-// form reads a form of at most 64 KiB; if it is another one it says so and returns false.
-func (s *site) form(c *gin.Context) bool {
-	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxForm)
+// shortForm reads a form of at most 64 KiB, with its values as they were sent; if it is another one it says so and returns false.
+func (s *site) shortForm(c *gin.Context) bool {
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxShort)
 	err := c.Request.ParseForm()
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		s.sorry(c, http.StatusRequestEntityTooLarge, "form-too-long")
+		s.sorry(c, http.StatusRequestEntityTooLarge, "form-large")
 	case err != nil:
-		s.sorry(c, http.StatusBadRequest, "bad-form")
+		s.sorry(c, http.StatusBadRequest, "form-unread")
 	}
 	return err == nil
 }

@@ -62,6 +62,9 @@ var texts = together(
 	textsChecked,
 	textsRules,
 	textsMedia,
+	textsCases,
+	textsReview,
+	textsHome,
 )
 
 // together joins the areas' words. A key stands for one text everywhere.
