@@ -48,7 +48,10 @@ func TestMediaIsTriedThreeTimes(t *testing.T) {
 	withMedia(r.env.settings)
 	r.start()
 	ctx := context.Background()
-	await(t, r, "work on the newest", time.Minute, func() bool { row, err := r.core.catalog.Media(ctx, d.id().String(), good.String()); return err == nil && row.Tries == 1 })
+	await(t, r, "work on the newest", time.Minute, func() bool {
+		row, err := r.core.catalog.Media(ctx, d.id().String(), good.String())
+		return err == nil && row.Tries == 1
+	})
 	r.stop() // in the middle of it, or soon after
 	r.start()
 	if row := looked(t, r, d, good); row.Failure != "" || row.Strip != 1 || row.Tries != 1 {

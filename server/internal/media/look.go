@@ -2,7 +2,6 @@ package media
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,16 +42,16 @@ func (m *Maker) look(ctx context.Context, r db.Recording) error {
 	begin := m.Now()
 	facts, files, err := m.make(ctx, r)
 	if ctx.Err() != nil {
-		row.Tries, row.NextAt = old.Tries, sql.NullInt64{Valid: true}
+		row.Tries, row.NextAt = old.Tries, catalog.Due{Valid: true}
 		return m.Catalog.PutMedia(context.WithoutCancel(ctx), row)
 	}
 	var counts bool
 	row.Failure, row.Detail, counts = m.failed(ctx, r, err)
 	switch {
 	case err == nil:
-		row.NextAt = sql.NullInt64{}
+		row.NextAt = catalog.Due{}
 	case !counts:
-		row.Tries, row.NextAt = old.Tries, sql.NullInt64{Int64: m.Now().Add(later).UnixMilli(), Valid: true}
+		row.Tries, row.NextAt = old.Tries, catalog.Due{Int64: m.Now().Add(later).UnixMilli(), Valid: true}
 	default:
 		row.NextAt = m.retry(row.Tries)
 	}

@@ -6,7 +6,6 @@ package media
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -277,9 +276,9 @@ func cut(s string) string {
 }
 
 // retry is when the next try may begin, after so many.
-func (m *Maker) retry(tries int64) sql.NullInt64 {
+func (m *Maker) retry(tries int64) catalog.Due {
 	if tries >= Tries {
-		return sql.NullInt64{}
+		return catalog.Due{}
 	}
-	return sql.NullInt64{Int64: m.Now().Add(time.Duration(tries*tries) * time.Minute).UnixMilli(), Valid: true}
+	return catalog.Due{Int64: m.Now().Add(time.Duration(tries*tries) * time.Minute).UnixMilli(), Valid: true}
 }
