@@ -195,7 +195,7 @@ func TestDerivedCopy(t *testing.T) {
 	rec := send(t, r, d, "movie-hello.avi", "video/x-msvideo", footage)
 	at := "/recordings/" + rec.String()
 	looked(t, r, d, rec)
-	if _, _, page, err := r.get(at + "?lang=en"); err != nil || !bytes.Contains(page, []byte("can&#39;t show this format (AVI · h264 · aac)")) || !bytes.Contains(page, []byte("Make a derived copy")) {
+	if _, _, page, err := r.get(at + "?lang=en"); err != nil || !bytes.Contains(page, []byte("can&#39;t show this format (AVI · H.264 · AAC)")) || !bytes.Contains(page, []byte("Make a derived copy")) {
 		t.Fatalf("%v\n%s", err, page)
 	}
 	for range 2 {

@@ -44,17 +44,23 @@ type makings struct {
 // Derivable reports whether a copy that browsers can play is worth making.
 func (m makings) Derivable() bool { return media.Derivable(m.Medium) }
 
-// Format names what is in the file: "AVI · h264 · aac".
+// Format names what is in the file: "AVI · H.264 · AAC".
 func (m makings) Format() string {
 	container, _, _ := strings.Cut(m.Container, ",")
 	var parts []string
-	for _, p := range []string{strings.ToUpper(container), m.Video, m.Audio} {
-		if p != "" {
-			parts = append(parts, p)
+	for _, p := range []string{container, m.Video, m.Audio} {
+		if name, ok := formats[p]; ok {
+			parts = append(parts, name)
+		} else if p != "" {
+			parts = append(parts, strings.ToUpper(p))
 		}
 	}
 	return strings.Join(parts, " · ")
 }
+
+// formats are names that people know better than ffmpeg's.
+var formats = map[string]string{"h264": "H.264", "hevc": "H.265", "mpeg2video": "MPEG-2", "mpeg1video": "MPEG-1", "mpeg4": "MPEG-4", "mpegts": "MPEG-TS", "mov": "MP4/MOV",
+	"pcm_s16le": "PCM", "pcm_s16be": "PCM", "pcm_mulaw": "G.711", "pcm_alaw": "G.711"}
 
 // made describes what was made of a recording, in its row too.
 func (s *site) made(ctx context.Context, v *row) (m makings, err error) {

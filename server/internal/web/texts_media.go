@@ -16,7 +16,7 @@ var textsMedia = map[string][2]string{
 	"derive-again": {"Try again", "重新制作"},
 	"derive-do":    {"The copy is made once, locked like the original, and entered in the chain of custody.", "副本只制作一次，与原件同等锁定，并记入证据保管链。"},
 	"copy-queued":  {"A derived copy is asked for and waits its turn.", "已申请制作衍生副本，正在排队。"},
-	"copy-making":  {"The derived copy is being made. This takes about as long as a part of the footage's own length.", "正在制作衍生副本，所需时间与录像长度相当或更短。"},
+	"copy-making":  {"The derived copy is being made. This can take as long as the footage itself.", "正在制作衍生副本，所需时间可能与录像本身相当。"},
 	"copy-failed":  {"The derived copy could not be made.", "未能制作衍生副本。"},
 	"look-again":   {"Look again", "刷新"},
 	"no-ffmpeg":    {"Posters, waveforms and derived copies are not made at present: ffmpeg does not run on this server. The evidence is not affected. An administrator can install ffmpeg and bubblewrap.", "目前无法制作海报图、波形和衍生副本：本服务器无法运行 ffmpeg。证据不受影响。请系统管理员安装 ffmpeg 和 bubblewrap。"},
