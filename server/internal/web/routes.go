@@ -23,6 +23,9 @@ func (s *site) routes() []Route {
 	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.peopleRoutes(), s.recordingRoutes())
 }
 
+// Routes are all addresses of the page, with who may use them.
+func Routes() []Route { return (&site{}).routes() }
+
 func (s *site) commonRoutes() []Route {
 	return []Route{
 		{"GET", "/style.css", auth.Anybody, s.css},
