@@ -43,9 +43,7 @@ func (r *rig) by(a auth.Account) caller {
 	if v, ok := r.callers[a.Login]; ok {
 		return v
 	}
-	v, err := visitor.New(r.page)
-	check(r.t, err)
-	check(r.t, r.enter(v, a))
+	v, _ := r.visitor(a)
 	v.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if r.callers == nil {
 		r.callers = map[string]caller{}

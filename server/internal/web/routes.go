@@ -31,6 +31,9 @@ func (s *site) routes() []Route {
 	)
 }
 
+// Routes are all addresses of the page, with who may use them.
+func Routes() []Route { return (&site{}).routes() }
+
 func (s *site) commonRoutes() []Route {
 	return []Route{
 		{"GET", "/style.css", auth.Anybody, s.css},
