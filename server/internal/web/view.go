@@ -36,6 +36,7 @@ var navigation = []struct {
 	May auth.Permission
 }{
 	{NavItem{"recordings", "/"}, auth.SeeRecordings},
+	{NavItem{"calendar", "/calendar"}, auth.Calendar},
 }
 
 // May reports whether the reader may do something.
