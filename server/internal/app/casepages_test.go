@@ -357,10 +357,10 @@ func TestHostileCases(t *testing.T) {
 	says(t, k.adds(path+"/documents/new", "a.pdf", signed, strings.NewReader(""), 422), "has no bytes")
 }
 
-// zeros is a document without end.
-type zeros struct{ peak *uint64 }
+// endless is a document without end.
+type endless struct{ peak *uint64 }
 
-func (z zeros) Read(p []byte) (int, error) {
+func (z endless) Read(p []byte) (int, error) {
 	clear(p)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -379,7 +379,7 @@ func TestALargeDocument(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	var peak uint64
 	began := time.Now()
-	k.adds(path+"/documents/new", "large.bin", map[string]string{"kind": "other", "signature": casefile.NotNeeded}, io.LimitReader(zeros{&peak}, size), 303)
+	k.adds(path+"/documents/new", "large.bin", map[string]string{"kind": "other", "signature": casefile.NotNeeded}, io.LimitReader(endless{&peak}, size), 303)
 	t.Logf("300 MiB in %.1f s; the heap grew by %d MiB at most", time.Since(began).Seconds(), (int64(peak)-int64(before.HeapInuse))>>20)
 	if peak > before.HeapInuse+48<<20 {
 		t.Errorf("the heap grew from %d to %d MiB", before.HeapInuse>>20, peak>>20)

@@ -28,6 +28,7 @@ func (s *site) routes() []Route {
 		s.checkedRoutes(),
 		s.mediaRoutes(),
 		s.caseRoutes(),
+		s.calendarRoutes(),
 	)
 }
 

@@ -65,6 +65,7 @@ var texts = together(
 	textsCases,
 	textsReview,
 	textsHome,
+	textsCalendar,
 )
 
 // together joins the areas' words. A key stands for one text everywhere.

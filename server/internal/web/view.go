@@ -40,6 +40,7 @@ var navigation = []struct {
 	{NavItem{"cases", "/cases"}, auth.SeeCases},
 	{NavItem{"reviews", "/cases?state=in-review"}, auth.Opine},
 	{NavItem{"people", "/people"}, auth.SeePeople},
+	{NavItem{"calendar", "/calendar"}, auth.Calendar},
 }
 
 // May reports whether the reader may do something.

@@ -52,6 +52,9 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
 		used["lock-"+string(l)] = true
 	}
+	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
+		used["act-"+a] = true
+	}
 	for _, r := range casefile.Reasons {
 		used["rule-"+r] = true
 	}
@@ -60,6 +63,9 @@ func TestTextsAreComplete(t *testing.T) {
 	}
 	for key := range textsChecked { // handed to the script by prefix
 		used[key] = true
+	}
+	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
+		used[k] = true
 	}
 	for _, k := range caseTexts() {
 		used[k] = true
