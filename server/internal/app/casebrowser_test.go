@@ -126,7 +126,7 @@ func casesToLookAt(r *rig, rec evidence.RecordingID) []lookedAt {
 		{"review", inReview + "/review", rv.me, nil, false}, {"review-wrong", inReview + "/review", rv.me, submitWrong, false},
 		{"review-rows", inReview + "/review", rv.me, chromedp.Evaluate(`document.querySelector('#item-facts details').open = true; document.querySelector('#item-facts button').click()`, nil), false},
 		{"unlink", returned + "/unlink?rec=" + rec.String(), k.me, nil, false}, {"hold", returned + "/hold", k.me, nil, false}, {"lift", returned + "/lift", k.me, nil, false},
-		{"choose", "/recordings/" + rec.String() + "/case", k.me, nil, false}, {"recording", "/recordings/" + rec.String(), k.me, nil, false}, {"unknown", "/cases/x", k.me, nil, true},
+		{"choose", "/recordings/" + rec.String() + "/case", k.me, nil, false}, {"recording", "/recordings/" + rec.String(), k.me, nil, false}, {"calendar", "/calendar", administer, nil, false}, {"unknown", "/cases/x", k.me, nil, true},
 	}
 }
 

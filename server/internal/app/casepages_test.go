@@ -328,10 +328,10 @@ func TestHostileCases(t *testing.T) {
 	says(t, k.adds(path+"/documents/new", "a.pdf", signed, strings.NewReader(""), 422), "has no bytes")
 }
 
-// zeros is a document without end.
-type zeros struct{ peak *uint64 }
+// nothingness is a document without end.
+type nothingness struct{ peak *uint64 }
 
-func (z zeros) Read(p []byte) (int, error) {
+func (z nothingness) Read(p []byte) (int, error) {
 	clear(p)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -350,7 +350,7 @@ func TestALargeDocument(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	var peak uint64
 	began := time.Now()
-	k.adds(path+"/documents/new", "large.bin", map[string]string{"kind": "other", "signature": casefile.NotNeeded}, io.LimitReader(zeros{&peak}, size), 303)
+	k.adds(path+"/documents/new", "large.bin", map[string]string{"kind": "other", "signature": casefile.NotNeeded}, io.LimitReader(nothingness{&peak}, size), 303)
 	t.Logf("300 MiB in %.1f s; the heap grew by %d MiB at most", time.Since(began).Seconds(), (int64(peak)-int64(before.HeapInuse))>>20)
 	if peak > before.HeapInuse+48<<20 {
 		t.Errorf("the heap grew from %d to %d MiB", before.HeapInuse>>20, peak>>20)
@@ -372,7 +372,7 @@ func TestALargeDocument(t *testing.T) {
 // What needs a person is on the home page of who has to do it, and of nobody else.
 func TestHomeOfEachRole(t *testing.T) {
 	r, d, rec := rigWithRecording(t)
-	says(t, r.as(keeper).sees("/", 200), "Nothing needs a person right now", "1 devices enrolled", "a.mp4")
+	says(t, r.as(keeper).sees("/", 200), "Nothing needs a person right now", "Devices in use: 1.", "a.mp4")
 	path := r.as(keeper).opened(rec)
 	n := len(d.lines)
 	short := d.take("short.mp4", "video/mp4", evidence.WhyReadError, content(testChunk, 2))

@@ -2,7 +2,6 @@ package casefile
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -141,7 +140,7 @@ func (f *File) event(by auth.Account, id ID, act string, more evidence.Detail, d
 			return Event{}, refused("text")
 		}
 	}
-	if raw, err := json.Marshal(e.Detail); err != nil || len(raw) > maxDetail {
+	if raw, err := evidence.Encode(e.Detail); err != nil || len(raw) > maxDetail {
 		return Event{}, refused("too-long")
 	}
 	if _, err := f.step(e); err != nil {

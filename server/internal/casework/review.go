@@ -37,7 +37,7 @@ func (c *Cases) CalendarYears(ctx context.Context) (out []workdays.Year, err err
 }
 
 // SetCalendar puts a year's days off and days worked in the place of what was entered for it before. Terms that run already keep their end.
-// Errors wrap workdays.ErrDay.
+// Errors: *workdays.WrongDay; *casefile.Refused.
 func (c *Cases) SetCalendar(ctx context.Context, by auth.Account, year int, off, worked string) error {
 	if !by.May(auth.Calendar) {
 		return &casefile.Refused{Key: "rule-role"}

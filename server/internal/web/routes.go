@@ -20,7 +20,7 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.caseRoutes())
+	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.caseRoutes(), s.calendarRoutes())
 }
 
 func (s *site) commonRoutes() []Route {

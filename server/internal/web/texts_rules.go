@@ -72,8 +72,13 @@ var textsRules = map[string][2]string{
 	"concern-absent":          {"%v: parts were declared lost.", "%v：有数据块被申报丢失。"},
 	"concern-gap":             {"No linked recording covers the time from %v to %v (%v seconds), by the times that the recorders claim.", "%v 至 %v（%v 秒）没有关联的音像记录覆盖（按设备自称时间）。"},
 	"concern-no-span":         {"Of %v linked recordings it is not known from when to when they were filmed, so gaps beside them can't be seen.", "有 %v 份关联的音像记录起止时间不明，其前后是否中断无法判断。"},
-	"concern-counter":         {"Device %v: the recordings or dockings numbered after %v and before %v never arrived.", "设备 %v：计数 %v 之后、%v 之前的录制或采集从未送达。"},
+	"concern-counter":         {"Device %v: its counter values %v to %v never arrived, from around the time of these recordings. Each is a recording or a docking.", "设备 %v：计数值 %v 至 %v 从未送达，时间在这些记录前后。每个计数值对应一次录制或采集。"},
 	"concern-fork":            {"Device %v: it sent two different statements with one number.", "设备 %v：同一序号曾送达两份不同的陈述。"},
 	"concern-unrecorded":      {"On that day an act was declared unrecorded: %v, by %v: %v", "当日有未作音像记录的申报：%v，申报人 %v：%v"},
 	"concern-calendar":        {"The holidays of %v are not known here yet: only weekends were left out, so the term may end too early. The administrator can enter them.", "%v 年节假日尚未录入，仅扣除周末，期限可能偏早。可由系统管理员在日历中录入。"},
+
+	"act-recording-held":        {"held from disposal for a case", "因案件暂停销毁"},
+	"act-recording-hold-lifted": {"a case's hold lifted", "因案件暂停销毁已解除"},
+	"act-marked":                {"important moment marked", "添加重点标记"},
+	"act-calendar-set":          {"working days of a year entered", "录入年度工作日历"},
 }

@@ -39,6 +39,7 @@ var navigation = []struct {
 	{NavItem{"recordings", "/recordings"}, auth.SeeRecordings},
 	{NavItem{"cases", "/cases"}, auth.SeeCases},
 	{NavItem{"reviews", "/cases?state=in-review"}, auth.Opine},
+	{NavItem{"calendar", "/calendar"}, auth.Calendar},
 }
 
 // May reports whether the reader may do something.

@@ -41,6 +41,9 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
 		used["lock-"+string(l)] = true
 	}
+	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
+		used["act-"+a] = true
+	}
 	for _, r := range casefile.Reasons {
 		used["rule-"+r] = true
 	}
@@ -48,6 +51,9 @@ func TestTextsAreComplete(t *testing.T) {
 		used[k] = true
 	}
 	for _, k := range caseTexts() {
+		used[k] = true
+	}
+	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
 		used[k] = true
 	}
 	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)

@@ -5,7 +5,6 @@
 package workdays
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,13 +25,17 @@ type Year struct {
 	Worked []string // days of a week's end that are worked
 }
 
-// ErrDay says that something is no day of the year, or stands twice.
-var ErrDay = errors.New("not a day of the year, or there twice")
+// WrongDay says that a word is no day of the year, or stands twice, or that there are too many.
+type WrongDay struct{ Word string }
+
+func (e *WrongDay) Error() string {
+	return fmt.Sprintf("%q is no day of the year, or is there twice", e.Word)
+}
 
 // maxDays is how many days of one kind a year may have.
 const maxDays = 200
 
-// ParseYear reads the days of a year, with white space or commas between. Errors wrap ErrDay.
+// ParseYear reads the days of a year, with white space or commas between. Errors are *WrongDay.
 func ParseYear(year int, off, worked string) (Year, error) {
 	y, seen := Year{Year: year}, map[string]bool{}
 	for _, part := range []struct {
@@ -42,7 +45,7 @@ func ParseYear(year int, off, worked string) (Year, error) {
 		for _, day := range strings.FieldsFunc(part.text, func(r rune) bool { return strings.ContainsRune(" \t\r\n,，、;；", r) }) {
 			d, err := time.Parse(time.DateOnly, day)
 			if err != nil || d.Year() != year || seen[day] || len(*part.to) == maxDays {
-				return Year{}, fmt.Errorf("%q: %w", day, ErrDay)
+				return Year{}, &WrongDay{Word: cut(day)}
 			}
 			seen[day] = true
 			*part.to = append(*part.to, day)
@@ -50,6 +53,12 @@ func ParseYear(year int, off, worked string) (Year, error) {
 		slices.Sort(*part.to)
 	}
 	return y, nil
+}
+
+// cut keeps what is said about a word short.
+func cut(word string) string {
+	r := []rune(word)
+	return string(r[:min(len(r), 20)])
 }
 
 // OffText returns the days off as ParseYear reads them.

@@ -15,6 +15,11 @@ func zone(t *testing.T) *time.Location {
 	return z
 }
 
+func wrong(err error) bool {
+	var w *WrongDay
+	return errors.As(err, &w)
+}
+
 func at(t *testing.T, z *time.Location, s string) time.Time {
 	t.Helper()
 	d, err := time.ParseInLocation("2006-01-02 15:04", s, z)
@@ -105,11 +110,11 @@ func TestEnteredYears(t *testing.T) {
 		t.Error("known years")
 	}
 	for _, bad := range []string{"2060-02-30", "2059-12-31", "2060-2-2", "2060-02-02 2060-02-02", "x", "2060-02-02\x00"} {
-		if _, err := ParseYear(2060, bad, ""); !errors.Is(err, ErrDay) {
+		if _, err := ParseYear(2060, bad, ""); !wrong(err) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	if _, err := ParseYear(2060, "2060-02-02", "2060-02-02"); !errors.Is(err, ErrDay) {
+	if _, err := ParseYear(2060, "2060-02-02", "2060-02-02"); !wrong(err) {
 		t.Error("a day both off and worked")
 	}
 }
