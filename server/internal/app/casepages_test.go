@@ -400,7 +400,7 @@ func TestALargeDocument(t *testing.T) {
 // What needs a person is on the home page of who has to do it, and of nobody else.
 func TestHomeOfEachRole(t *testing.T) {
 	r, d, rec := rigWithRecording(t)
-	says(t, r.by(keeper).sees("/", 200), "Nothing needs a person right now", "1 devices enrolled", "a.mp4")
+	says(t, r.by(keeper).sees("/", 200), "Nothing needs a person right now", "Devices in use: 1.", "a.mp4")
 	path := r.by(keeper).opened(rec)
 	n := len(d.lines)
 	short := d.take("short.mp4", "video/mp4", evidence.WhyReadError, content(testChunk, 2))

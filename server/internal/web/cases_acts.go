@@ -169,13 +169,14 @@ type actPage struct {
 	Confirm bool   // asked a second time: what was typed is shown and sent along
 	Package bool   // what is submitted is shown
 	Said    bool   // what was said so far is shown
+	Final   bool   // it is asked a second time
 }
 
 func (s *site) actPage(c *gin.Context, a act, f *casefile.File, v url.Values) (p actPage, err error) {
 	if p.caseView, err = s.caseView(c, f); err != nil {
 		return p, err
 	}
-	p.Act, p.Title, p.Said, p.Package = a.name, p.T("act-"+a.name), a.rounds && len(f.Rounds) > 0, a.name == "submit"
+	p.Act, p.Title, p.Said, p.Package, p.Final = a.name, p.T("act-"+a.name), a.rounds && len(f.Rounds) > 0, a.name == "submit", a.final
 	p.Inputs = a.inputs(p.Frame, f)
 	for i := range p.Inputs {
 		p.Inputs[i].Value = v.Get(p.Inputs[i].Name)

@@ -46,7 +46,7 @@ func (s *site) documentPage(c *gin.Context, status int, f *casefile.File, typed 
 		{Name: "kind", Label: "document-kind", Kind: inputChoice, Options: fr.choices("document-", casefile.DocumentKinds), Required: true},
 		{Name: "signature", Label: "document-signature", Hint: "document-signature-hint", Kind: inputChoice, Required: true,
 			Options: fr.choices("signature-", []string{casefile.Signed, casefile.RefusedToSign, casefile.NotNeeded})},
-		{Name: "refusal", Label: "document-refusal", Hint: "document-refusal-hint", Kind: inputText},
+		{Name: "refusal", Label: "document-refusal", Hint: "document-refusal-hint", Kind: inputText, Rows: 2},
 	}
 	for i, x := range p.Inputs {
 		p.Inputs[i].Value, p.Inputs[i].Error = typed[x.Name], wrong[x.Name]

@@ -10,8 +10,8 @@ import (
 	"camseal/server/internal/casefile"
 )
 
-// longFields are typed in several lines.
-var longFields = map[casefile.Field]bool{casefile.Officers: true, casefile.SelfCheck: true, casefile.Title: true, casefile.Party: true}
+// longFields are typed in several lines: this many are shown.
+var longFields = map[casefile.Field]int{casefile.Officers: 3, casefile.SelfCheck: 6, casefile.Title: 2, casefile.Party: 2}
 
 // caseInputs are the fields of a case's description. What was typed counts, else what the case says; f may be nil.
 func (s *site) caseInputs(c *gin.Context, f *casefile.File, v url.Values) (out []input) {
@@ -31,8 +31,8 @@ func (s *site) caseInputs(c *gin.Context, f *casefile.File, v url.Values) (out [
 			i.Kind = inputDate
 		case k == casefile.ReviewBody:
 			i.Options = bodies
-		case longFields[k]:
-			i.Kind = inputText
+		case longFields[k] > 0:
+			i.Kind, i.Rows = inputText, longFields[k]
 		}
 		if f != nil {
 			i.Value, i.Base = f.Value(k), strconv.Itoa(len(f.Values[k]))

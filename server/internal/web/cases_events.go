@@ -65,8 +65,10 @@ func (f Frame) LeftText(k clock) string {
 	switch {
 	case k.Overdue:
 		return fmt.Sprintf(f.T("case-overdue"), k.Left)
-	case k.Left == 1:
+	case k.Today:
 		return f.T("case-last-day")
+	case k.Left == 1:
+		return f.T("case-left-one")
 	}
 	return fmt.Sprintf(f.T("case-left"), k.Left)
 }

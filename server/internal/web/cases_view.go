@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -16,6 +17,7 @@ import (
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/workdays"
 )
 
 const shownEvents = 100
@@ -99,6 +101,7 @@ type roundView struct {
 	casefile.Round
 	Checks []checkView
 	Clock  clock
+	DueDay string
 }
 
 type checkView struct {
@@ -135,11 +138,11 @@ func (s *site) caseView(c *gin.Context, f *casefile.File) (v caseView, err error
 	if n := f.Value(casefile.Number); n != "" {
 		v.Title += " " + verify.Display(n)
 	}
+	days, err := s.Cases.Calendar(ctx)
+	if err != nil {
+		return v, err
+	}
 	if n := len(f.Rounds); n > 0 {
-		days, err := s.Cases.Calendar(ctx)
-		if err != nil {
-			return v, err
-		}
 		v.Clock = clockOf(days, f.State, f.Rounds[n-1].Due, s.Now())
 	}
 	v.Main, v.Others = s.steps(v.Frame, f, me)
@@ -157,7 +160,7 @@ func (s *site) caseView(c *gin.Context, f *casefile.File) (v caseView, err error
 	for _, d := range f.Documents {
 		v.Docs = append(v.Docs, docView{d, shownDocuments[d.MediaType], casework.NameLies(d)})
 	}
-	s.fillRounds(&v)
+	s.fillRounds(&v, days)
 	s.fillEvents(&v, c.Query("events") == "all")
 	return v, nil
 }
@@ -170,6 +173,10 @@ var awaited = map[casefile.State]string{casefile.Open: "submit", casefile.InRevi
 func (s *site) steps(fr Frame, f *casefile.File, me auth.Account) (main *step, others []step) {
 	if name, ok := awaited[f.State]; ok {
 		main = &step{Name: name, Why: fr.why(mayStep(name), rule(name)(f, me), me)}
+		var lacks *casefile.Refused
+		if errors.As(rule(name)(f, me), &lacks) && strings.HasPrefix(lacks.Key, "rule-lacks-") { // what lacks stands below
+			main = &step{Name: "edit", Why: fr.why(auth.EditCases, f.MayEdit(me), me)}
+		}
 	}
 	for _, a := range acts {
 		if a.aside && (main == nil || main.Name != a.name) && fr.why(a.may, a.rule(f, me), me) == "" {
@@ -281,7 +288,7 @@ func (s *site) recordingName(ctx context.Context, fr Frame, rec evidence.Recordi
 	return row{Recording: r}.Label(fr)
 }
 
-func (s *site) fillRounds(v *caseView) {
+func (s *site) fillRounds(v *caseView, days *workdays.Calendar) {
 	names := map[string]string{}
 	for _, l := range append(append([]linkView(nil), v.Links...), v.Gone...) {
 		names[l.Row.Rec] = l.Row.Label(v.Frame)
@@ -291,7 +298,7 @@ func (s *site) fillRounds(v *caseView) {
 		papers[d.Hash] = d.Name
 	}
 	for i, r := range v.File.Rounds {
-		x := roundView{N: i + 1, Round: r}
+		x := roundView{N: i + 1, Round: r, DueDay: dueText(days, r.Due)}
 		if i == len(v.File.Rounds)-1 {
 			x.Clock = v.Clock
 		}

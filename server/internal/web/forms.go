@@ -58,6 +58,7 @@ type input struct {
 	Options     []option // to choose from, or (line) to suggest
 	Error       string   // in words
 	Required    bool
+	Rows        int    // of a text; 0: some
 	Base        string // what it was made from, to be sent back with it; empty: nothing
 }
 

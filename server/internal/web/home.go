@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -14,6 +15,7 @@ import (
 	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
+	"camseal/server/internal/workdays"
 )
 
 const (
@@ -244,14 +246,17 @@ var waiting = map[auth.Role][]casefile.State{
 	auth.Leader:    {casefile.Escalated},
 }
 
-// homeMine lists the cases that wait for the reader's own body.
+// homeMine lists the cases that wait for the reader's own body, and the calendar that waits for the administrator.
 func (s *site) homeMine(ctx context.Context, p *homePage, me auth.Account, l *homeList) error {
+	days, err := s.Cases.Calendar(ctx)
+	if err != nil {
+		return err
+	}
+	if year := days.Due(s.Now(), workdays.ReviewDays).Year(); me.May(auth.Calendar) && !days.Known(year) {
+		l.add(homeItem{Path: fmt.Sprintf("/calendar?year=%d#enter", year), Plain: strconv.Itoa(year), Text: p.T("home-calendar")})
+	}
 	for _, state := range waiting[me.Role] {
 		list, err := s.inState(ctx, me, state, time.Time{})
-		if err != nil {
-			return err
-		}
-		days, err := s.Cases.Calendar(ctx)
 		if err != nil {
 			return err
 		}
