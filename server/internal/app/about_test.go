@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -300,6 +301,7 @@ func TestHostileHeadersOnPages(t *testing.T) {
 		if status != 200 || !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Fatalf("%s: %d %v", path, status, head)
 		}
+		body = ownScript.ReplaceAll(body, nil)
 		for _, b := range []string{"<script", "\u202e", "\x00", "\x1b", "<!--", "ZgotmplZ"} {
 			if strings.Contains(string(body), b) {
 				t.Errorf("%s holds %q", path, b)
@@ -316,3 +318,6 @@ func TestHostileHeadersOnPages(t *testing.T) {
 	}
 	r.reindexed()
 }
+
+// ownScript is what the server's own pages load.
+var ownScript = regexp.MustCompile(`<script type="module" src="/js/[a-z-]+\.js"></script>`)
