@@ -193,7 +193,7 @@ func transcode(ctx context.Context, f, w *os.File, facts Facts, settings []strin
 	if facts.Kind != Video && facts.Kind != Sound {
 		return errNoPicture
 	}
-	box := sandbox.Box{Time: min(10*time.Minute+30*facts.Duration, 7*24*time.Hour), Memory: memory, Output: limit, Nice: nice}
+	box := sandbox.Box{Time: min(10*time.Minute+30*facts.Duration, 24*time.Hour), Memory: memory, Output: limit, Nice: nice}
 	args := slices.Concat([]string{"-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-max_error_rate", "1", "-threads", "1"}, input, []string{"-map_metadata", "-1", "-sn", "-dn", "-threads", "2"},
 		settings, []string{"file:" + sandbox.OutPath})
 	return box.Run(ctx, sandbox.Command{Name: "ffmpeg", Args: args, In: f, Out: w, ToPath: true}, func(io.Reader) error { return nil })
