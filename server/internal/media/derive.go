@@ -23,8 +23,9 @@ import (
 )
 
 const (
-	maxLong, maxShort = 1920, 1080 // pixels of a derived copy
-	maxCopy           = 256 << 30  // bytes
+	maxLong, maxShort = 1920, 1080         // pixels of a derived copy
+	maxCopy           = 5<<30 - 1          // bytes: what S3 takes in one piece
+	maxRate, minRate  = 6_000_000, 300_000 // bits a second of its pictures
 )
 
 // ErrNoCopy says that there is nothing to make a derived copy of, or no need for one.
@@ -172,13 +173,19 @@ func settings(f Facts) []string {
 	var out []string
 	if f.Kind == Video {
 		w, h := fit(f.Width, f.Height)
+		rate := strconv.Itoa(rateOf(f.Duration))
 		out = []string{"-map", "0:V:0", "-vf", fmt.Sprintf("scale=%d:%d,setsar=1,format=yuv420p", w, h), "-fps_mode", "vfr",
-			"-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-profile:v", "high"}
+			"-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-maxrate", rate, "-bufsize", rate, "-profile:v", "high"}
 	}
 	if f.Audio != "" {
 		out = append(out, "-map", "0:a:0", "-c:a", "aac", "-b:a", "128k", "-ac", "2")
 	}
 	return append(out, "-metadata", "title=derived copy (衍生副本)", "-movflags", "+faststart", "-f", "mp4")
+}
+
+// rateOf is how many bits a second pictures may take, so that long footage fits into maxCopy too.
+func rateOf(d time.Duration) int {
+	return min(max(int(float64(maxCopy)*7/max(d.Seconds(), 1)), minRate), maxRate)
 }
 
 // fit is the greatest even size within the bounds that keeps the shape and makes nothing larger.
