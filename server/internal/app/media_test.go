@@ -77,7 +77,7 @@ func await(t *testing.T, r *rig, what string, long time.Duration, ok func() bool
 // looked waits until a recording was looked into as often as it will be, and returns what was found.
 func looked(t *testing.T, r *rig, d *device, rec evidence.RecordingID) (row db.Medium) {
 	t.Helper()
-	await(t, r, "look into "+rec.String(), time.Minute, func() (done bool) {
+	await(t, r, "look into "+rec.String(), 3*time.Minute, func() (done bool) {
 		var err error
 		row, err = r.core.catalog.Media(context.Background(), d.id().String(), rec.String())
 		return err == nil && row.Failure != media.FailureInterrupted
@@ -203,7 +203,7 @@ func TestDerivedCopy(t *testing.T) {
 			t.Fatalf("%d %s", status, body)
 		}
 	}
-	await(t, r, "derived copy", time.Minute, func() bool { status, _, _, _ := r.get(at + "/derived"); return status == 200 })
+	await(t, r, "derived copy", 3*time.Minute, func() bool { status, _, _, _ := r.get(at + "/derived"); return status == 200 })
 	status, h, whole, err := r.get(at + "/derived")
 	check(t, err)
 	row, err := r.core.catalog.Derived(context.Background(), d.id().String(), rec.String())
@@ -262,6 +262,28 @@ func TestDerivedCopy(t *testing.T) {
 	}
 }
 
+// derivedOverS3 has a copy made whose vault is in S3, and reads it back by ranges.
+func derivedOverS3(t *testing.T, r *rig, d *device) {
+	t.Helper()
+	r.stop()
+	withMedia(r.env.settings)
+	r.start()
+	rec := send(t, r, d, "motion.avi", "video/x-msvideo", generated(t, "motion.avi", "-f", "lavfi", "-i", "testsrc2=s=320x180:d=1:r=10", "-c:v", "mjpeg"))
+	if row := looked(t, r, d, rec); row.Poster != 1 || row.Playable != 0 {
+		t.Errorf("%+v", row)
+	}
+	at := "/recordings/" + rec.String()
+	if status, body := r.post(at + "/derive"); status != 303 {
+		t.Fatalf("%d %s", status, body)
+	}
+	await(t, r, "derived copy", 2*time.Minute, func() bool { status, _, _, _ := r.get(at + "/derived"); return status == 200 })
+	_, _, whole, err := r.get(at + "/derived")
+	check(t, err)
+	if status, _, part, err := r.get(at+"/derived", "Range", "bytes=1000-"); status != 206 || !bytes.Equal(part, whole[1000:]) || err != nil {
+		t.Errorf("a range: %d, %d bytes of %d, %v", status, len(part), len(whole), err)
+	}
+}
+
 // changeDerived changes one byte of a derived copy in the vault's folder.
 func changeDerived(t *testing.T, r *rig, whole []byte) {
 	t.Helper()
@@ -294,7 +316,7 @@ func TestOddFormats(t *testing.T) {
 		{"motion.avi", "video/x-msvideo", with("-vf", "scale=320:-2", "-c:v", "mjpeg", "-c:a", "pcm_s16le"), 320, 180},
 	} {
 		rec := send(t, r, d, c.name, c.mediaType, generated(t, c.name, c.args...))
-		await(t, r, c.name, time.Minute, func() bool {
+		await(t, r, c.name, 3*time.Minute, func() bool {
 			status, _, _, _ := r.get("/recordings/" + rec.String() + "/derived")
 			return status == 200
 		})

@@ -63,6 +63,7 @@ func TestWithTheVaultInS3(t *testing.T) {
 	path, err := r.export(rec, true)
 	check(t, err)
 	r.verified(path, verify.Verified)
+	derivedOverS3(t, r, d)
 	before, _ := everything(t, r, []evidence.RecordingID{rec})
 	r.loseCatalog()
 	check(t, reindexCommand{}.Run(r.env))

@@ -64,8 +64,12 @@ func (m *Maker) look(ctx context.Context, r db.Recording) error {
 	}
 	m.Slog.InfoContext(ctx, "recording looked into", slog.String("rec", r.Rec), slog.String("kind", row.Kind), slog.String("container", row.Container),
 		slog.Bool("playable", facts.Playable), slog.Duration("took", m.Now().Sub(begin)))
-	if m.Always && Derivable(row) {
-		return m.Ask(ctx, Actor, r)
+	if !m.Always || !Derivable(row) {
+		return nil
+	}
+	if err := m.Ask(ctx, Actor, r); err != nil {
+		row.NextAt = catalog.Due{Int64: m.Now().Add(later).UnixMilli(), Valid: true}
+		return errors.Join(err, m.Catalog.PutMedia(context.WithoutCancel(ctx), row))
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ const derivedWanted = `-- name: DerivedWanted :many
 SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade FROM derived
 JOIN recordings ON recordings.device = derived.device AND recordings.rec = derived.rec
 LEFT JOIN media ON media.device = derived.device AND media.rec = derived.rec
-WHERE derived.made_index IS NULL AND recordings.stored_closed = 1
+WHERE derived.made_index IS NULL
     AND (media.rec IS NULL OR media.derive_tries < $1 AND media.derive_next <= $2)
 ORDER BY derived.asked_index LIMIT $3
 `
