@@ -20,7 +20,7 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.peopleRoutes(), s.recordingRoutes())
+	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.providerRoutes(), s.peopleRoutes(), s.recordingRoutes())
 }
 
 // Routes are all addresses of the page, with who may use them.
