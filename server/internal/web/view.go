@@ -14,6 +14,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
 )
 
@@ -35,7 +36,7 @@ var navigation = []struct {
 	NavItem
 	May auth.Permission
 }{
-	{NavItem{"recordings", "/"}, auth.SeeRecordings},
+	{NavItem{"recordings", "/recordings"}, auth.SeeRecordings},
 }
 
 // May reports whether the reader may do something.
@@ -159,22 +160,13 @@ func rowOf(r db.Recording, class string) row {
 	if r.Absent != "[]" && r.Absent != "" {
 		v.Lost = strings.Count(r.Absent, ",") + 1
 	}
-	v.Short = v.Lost > 0 || r.ClosedAt.Valid && r.Why != evidence.WhyComplete
-	switch {
-	case r.StoredClosed == 1 && v.Short:
-		v.State = "incomplete"
-	case r.StoredClosed == 1:
-		v.State = "stored"
-	case r.StoredIndex.Valid:
-		v.State = "partly"
-	case r.ClosedAt.Valid:
-		v.State = "seen"
-	default:
-		v.State = "open"
-	}
+	v.Short, v.State = catalog.IsShort(r), catalog.StateOf(r)
 	v.Person = v.Short || r.Faults > 0
 	return v
 }
+
+// Millis is the duration, fit to be written.
+func (r row) Millis() uint64 { return uint64(max(0, r.Duration)) }
 
 // Label is the name to show.
 func (r row) Label(f Frame) string {
