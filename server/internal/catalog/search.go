@@ -15,12 +15,14 @@ import (
 const (
 	CountedUpTo = 1000 // results; more are "more"
 	firstChunk  = 200
-	nextChunk   = 2000
-	countUpTo   = 4096 // entries, to find the rarest token
-	maxExpand   = 32   // tokens that begin alike
-	maxTerms    = 40   // of a text; more are not looked for
-	maxOptional = 2    // pairs of characters that are looked up before the phrase itself is
+	maxChunk    = 2000
+	maxExpand   = 32 // tokens that begin alike
+	maxTerms    = 40 // of a text; more are not looked for
+	maxOptional = 2  // pairs of characters that are looked up before the phrase itself is
 )
+
+// countUpTo are how far entries are counted to find the rarest token: most searches have one that is rare.
+var countUpTo = []int32{256, 4096}
 
 // maxScan is how many entries of the rarest token are looked at; tests change it.
 var maxScan = 10_000
@@ -100,6 +102,25 @@ func (c *Catalog) numbered(ctx context.Context, list []Place) (out []Listed, err
 	return out, nil
 }
 
+// Shared returns which originals of some recordings have other recordings too.
+func (c *Catalog) Shared(ctx context.Context, list []Listed) (map[string]bool, error) {
+	out := map[string]bool{}
+	for some := range slices.Chunk(list, 10) {
+		var o [10]string
+		for i, r := range some {
+			o[i] = r.Original
+		}
+		rows, err := c.q.SharedOriginals(ctx, db.SharedOriginalsParams{O0: o[0], O1: o[1], O2: o[2], O3: o[3], O4: o[4], O5: o[5], O6: o[6], O7: o[7], O8: o[8], O9: o[9]})
+		if err != nil {
+			return nil, fmt.Errorf("list attempts: %w", err)
+		}
+		for _, original := range rows {
+			out[original] = true
+		}
+	}
+	return out, nil
+}
+
 func wrapSearch(err error) error {
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
@@ -124,24 +145,17 @@ func (s *search) plan(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for i := range terms {
-		t := &terms[i]
-		if len(t.tokens) == 0 {
-			if t.like == "" {
-				return false, nil
-			}
-			t.count = countUpTo + 1
-			continue
-		}
-		for _, token := range t.tokens {
-			n, err := s.c.q.CountToken(ctx, db.CountTokenParams{Token: token, Since: s.query.From, Upto: s.query.Until - 1, Page: countUpTo})
-			if err != nil {
+	for _, limit := range countUpTo {
+		rare := false
+		for i := range terms {
+			t := &terms[i]
+			if err := s.size(ctx, t, limit); err != nil || t.count == 0 {
 				return false, err
 			}
-			t.count += n
+			rare = rare || t.count < int64(limit)
 		}
-		if t.count == 0 {
-			return false, nil
+		if rare {
+			break
 		}
 	}
 	slices.SortStableFunc(terms, func(a, b term) int { return cmp.Compare(a.count, b.count) })
@@ -161,6 +175,22 @@ func (s *search) plan(ctx context.Context) (bool, error) {
 	// Patterns cost most, so they come last.
 	slices.SortStableFunc(s.must, func(a, b term) int { return cmp.Compare(len(a.like), len(b.like)) })
 	return true, nil
+}
+
+// size counts a term's entries up to a limit. A term without tokens has more than any other, or none if it can't be met.
+func (s *search) size(ctx context.Context, t *term, limit int32) error {
+	t.count = 0
+	if len(t.tokens) == 0 && t.like != "" {
+		t.count = evidence.MaxInt
+	}
+	for _, token := range t.tokens {
+		n, err := s.c.q.CountToken(ctx, db.CountTokenParams{Token: token, Since: s.query.From, Upto: s.query.Until - 1, Page: limit})
+		if err != nil {
+			return err
+		}
+		t.count += n
+	}
+	return nil
 }
 
 // terms takes the query apart. A term with neither tokens nor pattern can't be met.
@@ -240,7 +270,8 @@ func (s *search) scan(ctx context.Context, after Place) (ended bool, err error) 
 		if err != nil || n < chunk && len(s.found) < s.want {
 			return err == nil, err
 		}
-		seen, chunk = seen+n, nextChunk
+		seen += n
+		chunk = min(max(firstChunk, (s.want-len(s.found))*seen/max(1, len(s.found))*5/4), maxChunk)
 	}
 	if len(s.found) > s.want {
 		s.found = s.found[:s.want]

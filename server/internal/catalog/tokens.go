@@ -189,6 +189,13 @@ func addText(ctx context.Context, q *db.Queries, row db.Recording, seq int64, li
 	return err
 }
 
+// IndexOf returns what table texts and table tokens have of a recording with these texts, for those who fill many rows at once.
+func IndexOf(row db.Recording, list ...string) (body string, tokens []string, err error) {
+	facets, err := facetsOf(row)
+	body, tokens = indexed(list)
+	return body, append(tokens, facets...), err
+}
+
 // indexed returns the runs of some texts as table texts has them, and their tokens: words, and of Han the pairs of characters and the last one.
 func indexed(list []string) (body string, tokens []string) {
 	var text strings.Builder

@@ -69,13 +69,19 @@ func (s *site) list(c *gin.Context) {
 // rows describes recordings of a list.
 func (s *site) rows(ctx context.Context, list []catalog.Listed) (out []row, err error) {
 	reg, _ := s.register(ctx)
+	shared, err := s.Catalog.Shared(ctx, list)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range list {
 		v := rowOf(r.Recording, r.Class)
 		if err := s.describe(&v, reg); err != nil {
 			return nil, err
 		}
-		if v.Others, _, err = s.attempts(ctx, r.Recording); err != nil {
-			return nil, err
+		if shared[r.Original] {
+			if v.Others, _, err = s.attempts(ctx, r.Recording); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, v)
 	}

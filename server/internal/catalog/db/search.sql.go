@@ -295,6 +295,60 @@ func (q *Queries) SavedSearches(ctx context.Context, arg SavedSearchesParams) ([
 	return items, nil
 }
 
+const sharedOriginals = `-- name: SharedOriginals :many
+SELECT original FROM recordings
+WHERE original IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    AND original <> ''
+GROUP BY original HAVING COUNT(*) > 1
+`
+
+type SharedOriginalsParams struct {
+	O0 string
+	O1 string
+	O2 string
+	O3 string
+	O4 string
+	O5 string
+	O6 string
+	O7 string
+	O8 string
+	O9 string
+}
+
+func (q *Queries) SharedOriginals(ctx context.Context, arg SharedOriginalsParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, sharedOriginals,
+		arg.O0,
+		arg.O1,
+		arg.O2,
+		arg.O3,
+		arg.O4,
+		arg.O5,
+		arg.O6,
+		arg.O7,
+		arg.O8,
+		arg.O9,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var original string
+		if err := rows.Scan(&original); err != nil {
+			return nil, err
+		}
+		items = append(items, original)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const tokenAfter = `-- name: TokenAfter :many
 SELECT token FROM tokens WHERE token > $1 AND token < $2 ORDER BY token LIMIT 1
 `

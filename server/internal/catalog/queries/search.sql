@@ -6,6 +6,12 @@ SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON dev
 WHERE recordings.num IN (sqlc.arg(n0), sqlc.arg(n1), sqlc.arg(n2), sqlc.arg(n3), sqlc.arg(n4), sqlc.arg(n5), sqlc.arg(n6), sqlc.arg(n7), sqlc.arg(n8), sqlc.arg(n9))
 ORDER BY recordings.at DESC, recordings.num DESC;
 
+-- name: SharedOriginals :many
+SELECT original FROM recordings
+WHERE original IN (sqlc.arg(o0), sqlc.arg(o1), sqlc.arg(o2), sqlc.arg(o3), sqlc.arg(o4), sqlc.arg(o5), sqlc.arg(o6), sqlc.arg(o7), sqlc.arg(o8), sqlc.arg(o9))
+    AND original <> ''
+GROUP BY original HAVING COUNT(*) > 1;
+
 -- name: InsertToken :exec
 INSERT INTO tokens (token, at, num) VALUES (sqlc.arg(token), sqlc.arg(at), sqlc.arg(num)) ON CONFLICT DO NOTHING;
 
