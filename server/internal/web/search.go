@@ -55,7 +55,6 @@ type searchPage struct {
 	V        map[string]string // the fields as they were given
 	Wrong    map[string]bool   // fields that can't be understood
 	Chips    []chip
-	Wide     bool // more than words is asked for
 	Grades   []choice
 	States   []choice
 	Suggest  suggestions
@@ -259,7 +258,6 @@ func (p *searchPage) offer(devices []db.Device, s suggestions) {
 		if !ok {
 			continue
 		}
-		p.Wide = p.Wide || f.Key != "q"
 		without := map[string]string{}
 		for k, x := range p.V {
 			if k != f.Key {
