@@ -16,9 +16,9 @@ const (
 	CountedUpTo = 1000 // results; more are "more"
 	firstChunk  = 200
 	maxChunk    = 2000
-	maxExpand   = 32 // tokens that begin alike
-	maxTerms    = 40 // of a text; more are not looked for
-	maxOptional = 2  // pairs of characters that are looked up before the phrase itself is
+	maxExpand   = 32  // tokens that begin alike
+	maxTerms    = 100 // of a text; more are not looked for
+	maxOptional = 2   // pairs of characters that are looked up before the phrase itself is
 )
 
 // countUpTo are how far entries are counted to find the rarest token: most searches have one that is rare.
@@ -202,7 +202,10 @@ func (s *search) terms(ctx context.Context) (out []term, err error) {
 		out = append(out, term{tokens: tokens})
 	}
 	words := runs(s.query.Text)
-	for _, r := range words[:min(len(words), maxTerms)] {
+	for i, r := range words[:min(len(words), maxTerms)] {
+		if slices.Contains(words[:i], r) {
+			continue
+		}
 		chars := []rune(r.text)
 		if r.han && len(chars) > 1 {
 			for i := 1; i < len(chars) && i <= maxTerms; i++ {

@@ -200,6 +200,19 @@ func (c *Catalog) allPages(t *testing.T, q Query, count, n int) (out []int64) {
 	return nil
 }
 
+// A term that nothing can meet finds nothing, whatever else is asked for.
+func TestSearchForNothing(t *testing.T) {
+	onBoth(t, func(t *testing.T, c *Catalog, _ string) {
+		fillRandom(t, c, rand.New(rand.NewPCG(1, 2)), 60)
+		for _, q := range []Query{{Facets: [][]string{{""}}}, {Facets: [][]string{{}}}, {Facets: [][]string{nil, {"state:open"}}}, {Facets: [][]string{{"off:nobody"}}},
+			{From: 9, Until: 9}, {From: 2000, Until: 1000}, {Text: "q"}, {Text: "市龘"}, {Text: strings.Repeat("无 ", 90) + "龘"}} {
+			if f, err := c.Search(context.Background(), q, Place{}, 50); err != nil || len(f.Rows)+int(f.Count) > 0 || f.Next != nil {
+				t.Errorf("%.80v: %d rows of %d, %v", q, len(f.Rows), f.Count, err)
+			}
+		}
+	})
+}
+
 func TestWordsOfTexts(t *testing.T) {
 	for text, want := range map[string]string{
 		"市场 检":                   " 市场 检 |场 市场 检",

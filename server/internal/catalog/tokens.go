@@ -34,6 +34,7 @@ const (
 	FacetKind       = "kind"
 	FacetNeeds      = "needs" // NeedsPerson, NeedsCaseHeader
 	FacetLink       = "link"  // id of a case that the recording is tied to
+	FacetBody       = "body"  // the handling body of such a case
 )
 
 // Values of FacetNeeds.

@@ -192,7 +192,7 @@ func scopeOf(me auth.Account) [][]string {
 	case me.OwnRecordingsOnly():
 		return [][]string{{catalog.Facet(catalog.FacetOfficer, me.Certificate)}}
 	case me.OwnBodyOnly():
-		return [][]string{{catalog.Facet(catalog.FacetDepartment, me.Body)}}
+		return [][]string{{catalog.Facet(catalog.FacetDepartment, me.Body), catalog.Facet(catalog.FacetBody, me.Body)}}
 	}
 	return nil
 }

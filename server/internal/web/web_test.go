@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"io/fs"
 	"net/http"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
@@ -66,6 +68,26 @@ func TestTextsAreComplete(t *testing.T) {
 	for key := range texts {
 		if !used[key] {
 			t.Errorf("text %q is never shown", key)
+		}
+	}
+}
+
+// Who sees only some recordings finds only these; without a certificate or a body, none.
+func TestScopeOfSearches(t *testing.T) {
+	for _, c := range []struct {
+		me   auth.Account
+		want string
+	}{
+		{auth.Account{Role: auth.Officer, Certificate: "A1", Body: "城管"}, "[[off:a1]]"},
+		{auth.Account{Role: auth.Officer}, "[[]]"},
+		{auth.Account{Role: auth.Leader, Certificate: "A1", Body: "城管"}, "[[dept:城管 body:城管]]"},
+		{auth.Account{Role: auth.Leader}, "[[ ]]"},
+		{auth.Account{Role: auth.Custodian, Certificate: "A1", Body: "城管"}, "[]"},
+		{auth.Account{Role: auth.Reviewer}, "[]"},
+		{auth.Account{Role: auth.Supervisor}, "[]"},
+	} {
+		if got := fmt.Sprint(scopeOf(c.me)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.me.Role, got, c.want)
 		}
 	}
 }
