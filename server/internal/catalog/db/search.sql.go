@@ -92,18 +92,57 @@ func (q *Queries) InsertText(ctx context.Context, arg InsertTextParams) error {
 	return err
 }
 
-const insertToken = `-- name: InsertToken :exec
-INSERT INTO tokens (token, at, num) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+const insertTokens = `-- name: InsertTokens :exec
+INSERT INTO tokens (token, at, num) VALUES
+    ($1, $2, $3), ($4, $2, $3), ($5, $2, $3), ($6, $2, $3),
+    ($7, $2, $3), ($8, $2, $3), ($9, $2, $3), ($10, $2, $3),
+    ($11, $2, $3), ($12, $2, $3), ($13, $2, $3), ($14, $2, $3),
+    ($15, $2, $3), ($16, $2, $3), ($17, $2, $3), ($18, $2, $3)
+ON CONFLICT DO NOTHING
 `
 
-type InsertTokenParams struct {
-	Token string
-	At    int64
-	Num   int64
+type InsertTokensParams struct {
+	T0  string
+	At  int64
+	Num int64
+	T1  string
+	T2  string
+	T3  string
+	T4  string
+	T5  string
+	T6  string
+	T7  string
+	T8  string
+	T9  string
+	T10 string
+	T11 string
+	T12 string
+	T13 string
+	T14 string
+	T15 string
 }
 
-func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) error {
-	_, err := q.db.ExecContext(ctx, insertToken, arg.Token, arg.At, arg.Num)
+func (q *Queries) InsertTokens(ctx context.Context, arg InsertTokensParams) error {
+	_, err := q.db.ExecContext(ctx, insertTokens,
+		arg.T0,
+		arg.At,
+		arg.Num,
+		arg.T1,
+		arg.T2,
+		arg.T3,
+		arg.T4,
+		arg.T5,
+		arg.T6,
+		arg.T7,
+		arg.T8,
+		arg.T9,
+		arg.T10,
+		arg.T11,
+		arg.T12,
+		arg.T13,
+		arg.T14,
+		arg.T15,
+	)
 	return err
 }
 

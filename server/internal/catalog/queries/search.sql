@@ -12,8 +12,13 @@ WHERE original IN (sqlc.arg(o0), sqlc.arg(o1), sqlc.arg(o2), sqlc.arg(o3), sqlc.
     AND original <> ''
 GROUP BY original HAVING COUNT(*) > 1;
 
--- name: InsertToken :exec
-INSERT INTO tokens (token, at, num) VALUES (sqlc.arg(token), sqlc.arg(at), sqlc.arg(num)) ON CONFLICT DO NOTHING;
+-- name: InsertTokens :exec
+INSERT INTO tokens (token, at, num) VALUES
+    (sqlc.arg(t0), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t1), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t2), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t3), sqlc.arg(at), sqlc.arg(num)),
+    (sqlc.arg(t4), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t5), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t6), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t7), sqlc.arg(at), sqlc.arg(num)),
+    (sqlc.arg(t8), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t9), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t10), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t11), sqlc.arg(at), sqlc.arg(num)),
+    (sqlc.arg(t12), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t13), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t14), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t15), sqlc.arg(at), sqlc.arg(num))
+ON CONFLICT DO NOTHING;
 
 -- name: DeleteToken :exec
 DELETE FROM tokens WHERE token = sqlc.arg(token) AND at = sqlc.arg(at) AND num = sqlc.arg(num);
