@@ -11,6 +11,15 @@ import (
 // MaxSavedSearches is how many searches an account may keep.
 const MaxSavedSearches = 50
 
+// DeviceNames returns ids and models of up to n devices, those first that enrolled last.
+func (c *Catalog) DeviceNames(ctx context.Context, n int) ([]db.DeviceNamesRow, error) {
+	list, err := c.q.DeviceNames(ctx, int32(n))
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	return list, nil
+}
+
 // SavedSearches returns the searches that an account keeps, the oldest first.
 func (c *Catalog) SavedSearches(ctx context.Context, account string) ([]db.SavedSearch, error) {
 	list, err := c.q.SavedSearches(ctx, db.SavedSearchesParams{Account: account, Page: MaxSavedSearches})

@@ -20,7 +20,7 @@ import (
 
 // Kinds of facets: what is said of a recording, exactly.
 const (
-	FacetDevice     = "dev"
+	FacetDevice     = "dev"    // its id, and the part of it that people read
 	FacetSerial     = "serial" // of the recorder
 	FacetDepartment = "dept"
 	FacetPlace      = "place"
@@ -99,7 +99,7 @@ func facetsOf(r db.Recording) ([]string, error) {
 	if err := json.Unmarshal([]byte(r.Officers), &officers); err != nil {
 		return nil, fmt.Errorf("officers of %s: %w", r.Rec, err)
 	}
-	out := []string{Facet(FacetDevice, r.Device), Facet(FacetSerial, r.Serial), Facet(FacetDepartment, r.Department), Facet(FacetPlace, r.Place),
+	out := []string{Facet(FacetDevice, r.Device), Facet(FacetDevice, shortDevice(r.Device)), Facet(FacetSerial, r.Serial), Facet(FacetDepartment, r.Department), Facet(FacetPlace, r.Place),
 		Facet(FacetCause, r.Cause), Facet(FacetActivity, r.Activity), Facet(FacetCase, r.CaseNumber), Facet(FacetGrade, r.Grade),
 		Facet(FacetState, StateOf(r)), Facet(FacetKind, r.Kind)}
 	for _, o := range officers {
@@ -113,6 +113,15 @@ func facetsOf(r db.Recording) ([]string, error) {
 		out = append(out, Facet(FacetNeeds, NeedsPerson))
 	}
 	return distinct(out), nil
+}
+
+// shortDevice is DeviceID.Short of an id in a row.
+func shortDevice(id string) string {
+	d, err := evidence.ParseDeviceID(id)
+	if err != nil {
+		return ""
+	}
+	return d.Short()
 }
 
 // distinct sorts tokens and drops empty and equal ones.

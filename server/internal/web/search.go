@@ -100,12 +100,7 @@ func (s *site) search(c *gin.Context) {
 		s.sorry(c, http.StatusBadRequest, "no-page")
 		return
 	}
-	devices, err := s.Catalog.Devices(ctx)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	q := p.asked(devices)
+	q := p.asked()
 	found := catalog.Found{}
 	if len(p.Wrong) == 0 {
 		found, err = s.Catalog.Search(ctx, q, after, perPage)
@@ -116,12 +111,15 @@ func (s *site) search(c *gin.Context) {
 	if err == nil {
 		err = s.addSaved(ctx, &p)
 	}
+	if err == nil {
+		p.Suggest, err = s.suggested(ctx)
+	}
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
 	p.tell(found)
-	p.offer(devices, s.suggested(ctx, devices))
+	p.offer()
 	s.page(c, http.StatusOK, "search.html", p)
 }
 
@@ -158,7 +156,7 @@ func placeOf(s string) (p catalog.Place, err error) {
 }
 
 // asked makes the query of the fields, within what the reader may see.
-func (p *searchPage) asked(devices []db.Device) catalog.Query {
+func (p *searchPage) asked() catalog.Query {
 	q := catalog.Query{Text: p.V["q"], Facets: scopeOf(p.Me)}
 	one := func(kind, key string) {
 		if v := p.V[key]; v != "" {
@@ -176,7 +174,7 @@ func (p *searchPage) asked(devices []db.Device) catalog.Query {
 		q.Facets = append(q.Facets, []string{catalog.Facet(catalog.FacetOfficer, v), catalog.Facet(catalog.FacetName, v)})
 	}
 	if v := p.V["device"]; v != "" {
-		q.Facets = append(q.Facets, deviceFacets(devices, v))
+		q.Facets = append(q.Facets, []string{catalog.Facet(catalog.FacetDevice, v), catalog.Facet(catalog.FacetSerial, v)})
 	}
 	if p.V["needs"] != "" {
 		q.Facets = append(q.Facets, []string{catalog.Facet(catalog.FacetNeeds, catalog.NeedsPerson)})
@@ -195,17 +193,6 @@ func scopeOf(me auth.Account) [][]string {
 		return [][]string{{catalog.Facet(catalog.FacetDepartment, me.Body), catalog.Facet(catalog.FacetBody, me.Body)}}
 	}
 	return nil
-}
-
-// deviceFacets are what may be meant by the name of a device: its id, the part of it that pages show, or a recorder's serial number.
-func deviceFacets(devices []db.Device, name string) []string {
-	out := []string{catalog.Facet(catalog.FacetSerial, name)}
-	for _, d := range devices {
-		if d.Device == name || short(d.Device) == strings.ToLower(name) {
-			out = append(out, catalog.Facet(catalog.FacetDevice, d.Device))
-		}
-	}
-	return out
 }
 
 // day reads a day of this machine's zone: its begin, days later.
@@ -250,9 +237,8 @@ func (p *searchPage) tell(f catalog.Found) {
 	}
 }
 
-// offer fills in the chips and what fields suggest.
-func (p *searchPage) offer(devices []db.Device, s suggestions) {
-	p.Suggest = s
+// offer fills in the chips and the choices.
+func (p *searchPage) offer() {
 	for _, f := range filters {
 		v, ok := p.V[f.Key]
 		if !ok {
@@ -292,7 +278,7 @@ func states() []string {
 }
 
 // suggested takes what fields suggest from the register in force and from the devices.
-func (s *site) suggested(ctx context.Context, devices []db.Device) (out suggestions) {
+func (s *site) suggested(ctx context.Context) (out suggestions, err error) {
 	plain := func(list []string) (out []choice) {
 		for _, v := range list[:min(len(list), maxSuggested)] {
 			out = append(out, choice{Value: v})
@@ -305,8 +291,9 @@ func (s *site) suggested(ctx context.Context, devices []db.Device) (out suggesti
 			out.Officers = append(out.Officers, choice{Value: cmp.Or(o.Certificate, o.Name), Text: o.Name})
 		}
 	}
-	for _, d := range devices[max(0, len(devices)-maxSuggested):] {
+	devices, err := s.Catalog.DeviceNames(ctx, maxSuggested)
+	for _, d := range devices {
 		out.Devices = append(out.Devices, choice{Value: short(d.Device), Text: d.Model})
 	}
-	return out
+	return out, err
 }

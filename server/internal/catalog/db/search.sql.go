@@ -77,6 +77,38 @@ func (q *Queries) DeleteToken(ctx context.Context, arg DeleteTokenParams) error 
 	return err
 }
 
+const deviceNames = `-- name: DeviceNames :many
+SELECT device, model FROM devices ORDER BY enrolled_index DESC, device LIMIT $1
+`
+
+type DeviceNamesRow struct {
+	Device string
+	Model  string
+}
+
+func (q *Queries) DeviceNames(ctx context.Context, page int32) ([]DeviceNamesRow, error) {
+	rows, err := q.db.QueryContext(ctx, deviceNames, page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeviceNamesRow{}
+	for rows.Next() {
+		var i DeviceNamesRow
+		if err := rows.Scan(&i.Device, &i.Model); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertText = `-- name: InsertText :exec
 INSERT INTO texts (num, seq, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 `

@@ -34,6 +34,9 @@ SELECT COUNT(*) FROM (
 -- name: TokenAfter :many
 SELECT token FROM tokens WHERE token > sqlc.arg(after) AND token < sqlc.arg(before) ORDER BY token LIMIT 1;
 
+-- name: DeviceNames :many
+SELECT device, model FROM devices ORDER BY enrolled_index DESC, device LIMIT sqlc.arg(page);
+
 -- name: SaveSearch :exec
 INSERT INTO saved_searches (id, account, name, query, at)
 VALUES (sqlc.arg(id), sqlc.arg(account), sqlc.arg(name), sqlc.arg(query), sqlc.arg(at));
