@@ -34,6 +34,7 @@ var benches = []bench{
 	{"memory", memory},
 	{"speech", speech},
 	{"dock", docking},
+	{"review", review},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

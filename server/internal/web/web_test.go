@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"io/fs"
 	"net/http"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
@@ -88,6 +90,9 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, key := range usedPeople() {
 		used[key] = true
 	}
+	for _, t := range []string{"search-not-saved", "search-full", "search-so-far", "search-many", "search-some", "search-all"} {
+		used[t] = true
+	}
 	for key := range used {
 		if texts[key][0] == "" || texts[key][1] == "" {
 			t.Errorf("text %q is missing", key)
@@ -96,6 +101,26 @@ func TestTextsAreComplete(t *testing.T) {
 	for key := range texts {
 		if !used[key] {
 			t.Errorf("text %q is never shown", key)
+		}
+	}
+}
+
+// Who sees only some recordings finds only these; without a certificate or a body, none.
+func TestScopeOfSearches(t *testing.T) {
+	for _, c := range []struct {
+		me   auth.Account
+		want string
+	}{
+		{auth.Account{Role: auth.Officer, Certificate: "A1", Body: "城管"}, "[[off:a1]]"},
+		{auth.Account{Role: auth.Officer}, "[[]]"},
+		{auth.Account{Role: auth.Leader, Certificate: "A1", Body: "城管"}, "[[dept:城管 body:城管]]"},
+		{auth.Account{Role: auth.Leader}, "[[ ]]"},
+		{auth.Account{Role: auth.Custodian, Certificate: "A1", Body: "城管"}, "[]"},
+		{auth.Account{Role: auth.Reviewer}, "[]"},
+		{auth.Account{Role: auth.Supervisor}, "[]"},
+	} {
+		if got := fmt.Sprint(scopeOf(c.me)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.me.Role, got, c.want)
 		}
 	}
 }
