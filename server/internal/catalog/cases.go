@@ -142,7 +142,18 @@ func (c *Catalog) Cases(ctx context.Context, q CaseQuery) (out []casefile.Summar
 	if q.Text != "" {
 		p.Pattern = "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(lowered(q.Text)) + "%"
 	}
-	rows, err := c.q.CasesBefore(ctx, p)
+	if q.Due > 0 && q.State == "" {
+		p.State = string(casefile.InReview) // no other has a term
+	}
+	var rows []db.Case
+	switch { // the same question, so that each finds its index
+	case p.BodyKey != "":
+		rows, err = c.q.CasesOfBody(ctx, db.CasesOfBodyParams(p))
+	case p.State != "":
+		rows, err = c.q.CasesInState(ctx, db.CasesInStateParams(p))
+	default:
+		rows, err = c.q.CasesBefore(ctx, p)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("list cases: %w", err)
 	}
