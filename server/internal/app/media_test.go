@@ -241,7 +241,6 @@ func TestDerivedCopy(t *testing.T) {
 		t.Errorf("the bundle's custody does not know the copy\n%s", custody)
 	}
 	tables, _ := everything(t, r, []evidence.RecordingID{rec})
-	check(t, removeDatabase(r.env.settings.path(fileCatalog)))
 	check(t, reindexCommand{}.Run(r.env))
 	c, err := catalog.Open(context.Background(), r.env.settings.path(fileCatalog))
 	check(t, err)

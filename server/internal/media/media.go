@@ -258,9 +258,9 @@ func cut(s string) string {
 }
 
 // retry is when the next try may begin, after so many.
-func (m *Maker) retry(tries int64) catalog.Due {
+func (m *Maker) retry(tries int64) catalog.Time {
 	if tries >= Tries {
-		return catalog.Due{}
+		return catalog.Never
 	}
-	return catalog.Due{Int64: m.Now().Add(time.Duration(tries*tries) * time.Minute).UnixMilli(), Valid: true}
+	return catalog.Moment(m.Now().Add(time.Duration(tries*tries) * time.Minute))
 }

@@ -8,6 +8,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
@@ -32,7 +33,7 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged} {
 		used[w] = true
 	}
-	for _, a := range []string{casework.ActExport, catalog.ActQuarantined} {
+	for _, a := range []string{casework.ActExport, casework.ActViewed, catalog.ActQuarantined} {
 		used["act-"+a] = true
 	}
 	for _, a := range []string{catalog.ActDerivedAsked, catalog.ActDerivedMade} {
@@ -51,6 +52,24 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
 		used["lock-"+string(l)] = true
 	}
+	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
+		used["act-"+a] = true
+	}
+	for _, r := range casefile.Reasons {
+		used["rule-"+r] = true
+	}
+	for _, k := range casework.ConcernKeys {
+		used[k] = true
+	}
+	for key := range textsChecked { // handed to the script by prefix
+		used[key] = true
+	}
+	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
+		used[k] = true
+	}
+	for _, k := range caseTexts() {
+		used[k] = true
+	}
 	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
 	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -66,6 +85,9 @@ func TestTextsAreComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	used["recordings"] = true
+	for _, key := range usedPeople() {
+		used[key] = true
+	}
 	for key := range used {
 		if texts[key][0] == "" || texts[key][1] == "" {
 			t.Errorf("text %q is missing", key)
