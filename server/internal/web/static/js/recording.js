@@ -4,7 +4,7 @@ import {open} from '/js/checked.js';
 const MARKS = {sound: '✓', incomplete: '!', broken: '✗', checking: '○', unavailable: '○'};
 const stage = document.querySelector('.stage[data-rec]');
 const media = stage?.querySelector('video, audio, img');
-let session;
+let session, ahead;
 
 function make(tag, className, text = '') {
   return Object.assign(document.createElement(tag), {className, textContent: text});
@@ -26,13 +26,23 @@ function onverdict({state, first, lines: found}) {
   all.hidden = state !== 'checking' || !session?.src;
 }
 
-// onbroken stops in front of a part that is not as sealed, and offers what can be done.
-function onbroken({index, text}) {
-  if (notice.dataset.part === String(index)) return;
+// onbroken takes notice of a part that is not as sealed. The player reads ahead: what comes before it may still play.
+function onbroken(found) {
+  ahead = found;
+  dry();
+}
+
+// dry stops once nothing more can be played before that part, and offers what can be done.
+function dry() {
+  if (!ahead || media.readyState > 2 && !media.error || notice.dataset.part === String(ahead.index)) return;
+  const {index, text} = ahead;
   media.pause?.();
   notice.dataset.part = index;
   const past = make('button', 'plain', session.say('go-past')), show = make('button', 'plain', session.say('show-anyway'));
-  past.onclick = () => { session.passOver(index); resume(session.parts[index].until); };
+  past.onclick = async () => {
+    clear();
+    if (!await session.goPast(media, index)) notice.textContent = session.say('no-past');
+  };
   show.onclick = () => {
     session.showAnyway(index);
     stage.dataset.marked = 'true';
@@ -45,10 +55,15 @@ function onbroken({index, text}) {
   notice.replaceChildren(text + ' ', ...can);
 }
 
+function clear() {
+  delete notice.dataset.part;
+  ahead = null;
+  notice.replaceChildren();
+}
+
 // resume plays on at a time; a stream that failed does not go on by itself.
 function resume(at) {
-  delete notice.dataset.part;
-  notice.replaceChildren();
+  clear();
   media.src = session.src;
   if (!media.load) return;
   media.load();
@@ -67,7 +82,10 @@ async function start() {
   badge.hidden = session.src !== null;
   badge.textContent = `○ ${session.say('unchecked')}`;
   media.addEventListener('durationchange', () => session.setDuration(media.duration));
+  for (const event of ['waiting', 'stalled', 'error', 'seeking']) media.addEventListener(event, dry);
+  const playing = media.paused === false;
   if (session.src) media.src = session.src;
+  if (playing) media.play().catch(() => {});
   if (media.preload) media.preload = 'auto';
 }
 
