@@ -4,7 +4,7 @@ import {open} from '/js/checked.js';
 const MARKS = {sound: '✓', incomplete: '!', broken: '✗', checking: '○', unavailable: '○'};
 const stage = document.querySelector('.stage[data-rec]');
 const media = stage?.querySelector('video, audio, img');
-let session, ahead;
+let session;
 
 function make(tag, className, text = '') {
   return Object.assign(document.createElement(tag), {className, textContent: text});
@@ -26,16 +26,9 @@ function onverdict({state, first, lines: found}) {
   all.hidden = state !== 'checking' || !session?.src;
 }
 
-// onbroken takes notice of a part that is not as sealed. The player reads ahead: what comes before it may still play.
-function onbroken(found) {
-  ahead = found;
-  dry();
-}
-
-// dry stops once nothing more can be played before that part, and offers what can be done.
-function dry() {
-  if (!ahead || media.readyState > 2 && !media.error || notice.dataset.part === String(ahead.index)) return;
-  const {index, text} = ahead;
+// onbroken stops in front of a part that is not as sealed, and offers what can be done.
+function onbroken({index, reason, text}) {
+  if (notice.dataset.part === String(index)) return;
   media.pause?.();
   notice.dataset.part = index;
   const past = make('button', 'plain', session.say('go-past')), show = make('button', 'plain', session.say('show-anyway'));
@@ -44,30 +37,25 @@ function dry() {
     if (!await session.goPast(media, index)) notice.textContent = session.say('no-past');
   };
   show.onclick = () => {
-    session.showAnyway(index);
+    clear();
     stage.dataset.marked = 'true';
     badge.textContent = `≠ ${session.say('shown-anyway')}`;
     badge.hidden = false;
-    resume(media.currentTime);
+    if (media.pause) {
+      session.goThrough(media, index);
+    } else {
+      session.showAnyway(index);
+      media.src = session.src;
+    }
   };
   const can = media.pause && session.parts[index].until !== null ? [past] : [];
-  if (session.read.reasons.get(index) === 'changed') can.push(show);
+  if (reason === 'changed') can.push(show);
   notice.replaceChildren(text + ' ', ...can);
 }
 
 function clear() {
   delete notice.dataset.part;
-  ahead = null;
   notice.replaceChildren();
-}
-
-// resume plays on at a time; a stream that failed does not go on by itself.
-function resume(at) {
-  clear();
-  media.src = session.src;
-  if (!media.load) return;
-  media.load();
-  media.addEventListener('loadedmetadata', () => { media.currentTime = at ?? 0; media.play().catch(() => {}); }, {once: true});
 }
 
 async function start() {
@@ -82,7 +70,7 @@ async function start() {
   badge.hidden = session.src !== null;
   badge.textContent = `○ ${session.say('unchecked')}`;
   media.addEventListener('durationchange', () => session.setDuration(media.duration));
-  for (const event of ['waiting', 'stalled', 'error', 'seeking']) media.addEventListener(event, dry);
+  session.watch(media);
   const playing = media.paused === false;
   if (session.src) media.src = session.src;
   if (playing) media.play().catch(() => {});
