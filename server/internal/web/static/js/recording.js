@@ -14,7 +14,7 @@ function make(tag, className, text = '') {
 const notice = make('p', 'checked-notice');
 notice.setAttribute('role', 'status');
 const lines = make('ul', 'checked-lines');
-const all = make('button', 'plain');
+const all = make('button', '');
 const badge = make('p', 'checked-badge');
 
 function onverdict({state, first, lines: found}) {
@@ -31,7 +31,7 @@ function onbroken({index, reason, text}) {
   if (notice.dataset.part === String(index)) return;
   media.pause?.();
   notice.dataset.part = index;
-  const past = make('button', 'plain', session.say('go-past')), show = make('button', 'plain', session.say('show-anyway'));
+  const past = make('button', '', session.say('go-past')), show = make('button', '', session.say('show-anyway'));
   past.onclick = async () => {
     clear();
     if (!await session.goPast(media, index)) notice.textContent = session.say('no-past');
