@@ -34,6 +34,7 @@ var benches = []bench{
 	{"memory", memory},
 	{"speech", speech},
 	{"dock", docking},
+	{"playback", playback},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
