@@ -9,6 +9,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
 )
@@ -27,7 +28,7 @@ func (s *site) list(c *gin.Context) {
 		return
 	}
 	first := c.Query("before") == ""
-	ctx := c.Request.Context()
+	ctx, me := c.Request.Context(), s.me(c)
 	list, err := s.Catalog.Shown(ctx, at, rec, perPage+1)
 	if err != nil {
 		s.fail(c, err)
@@ -51,10 +52,10 @@ func (s *site) list(c *gin.Context) {
 	}{Frame: s.frame(c, "recordings"), Count: count, First: first}
 	if len(list) > perPage {
 		list = list[:perPage]
-		data.Next = next("/", list[perPage-1].OpenedAt, list[perPage-1].Rec)
+		data.Next = next("/recordings", list[perPage-1].OpenedAt, list[perPage-1].Rec)
 	}
-	if data.Rows, err = s.rows(ctx, list); err == nil && first {
-		data.People, data.Without, err = s.people(ctx, data.Rows)
+	if data.Rows, err = s.rows(ctx, me, list); err == nil && first {
+		data.People, data.Without, err = s.people(ctx, me, data.Rows)
 	}
 	if err == nil && first {
 		data.Unrecorded, data.Acts, err = s.unrecorded(ctx)
@@ -67,10 +68,21 @@ func (s *site) list(c *gin.Context) {
 }
 
 // rows describes recordings of a list.
-func (s *site) rows(ctx context.Context, list []catalog.Listed) (out []row, err error) {
+func (s *site) rows(ctx context.Context, me auth.Account, list []catalog.Listed) (out []row, err error) {
 	reg, _ := s.register(ctx)
+	looks, err := s.looks(ctx, list)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range list {
+		if ok, err := s.mayLook(ctx, me, r.Recording); err != nil || !ok {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		v := rowOf(r.Recording, r.Class)
+		v.Poster, v.Duration = looks[r.Rec].Poster, looks[r.Rec].Duration
 		if err := s.describe(&v, reg); err != nil {
 			return nil, err
 		}
@@ -83,12 +95,12 @@ func (s *site) rows(ctx context.Context, list []catalog.Listed) (out []row, err 
 }
 
 // people returns what needs a person: the oldest recordings without header, and of the given ones those that are not whole.
-func (s *site) people(ctx context.Context, rows []row) (out []row, without int64, err error) {
+func (s *site) people(ctx context.Context, me auth.Account, rows []row) (out []row, without int64, err error) {
 	list, without, err := s.Catalog.WithoutHeader(ctx, shownWithout)
 	if err != nil {
 		return nil, 0, err
 	}
-	if out, err = s.rows(ctx, list); err != nil {
+	if out, err = s.rows(ctx, me, list); err != nil {
 		return nil, 0, err
 	}
 	for _, v := range rows {
@@ -187,12 +199,22 @@ func (s *site) recording(c *gin.Context) {
 	if err == nil {
 		err = s.describe(&v, what.Register)
 	}
+	var linked recordingCases
+	if err == nil {
+		linked, err = s.casesOf(c, id, rec)
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	made, err := s.made(c.Request.Context(), &v)
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
 	data := struct {
 		Frame
+		M       makings
 		R       row
 		A       about
 		Times   []string
@@ -200,7 +222,8 @@ func (s *site) recording(c *gin.Context) {
 		Custody []db.Custody
 		Media   string
 		Lock    evidence.Lock
-	}{Frame: s.frame(c, "recording"), R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
+		Cases   recordingCases
+	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock(), Cases: linked}
 	data.Times = times.Text(verify.Lang(data.Lang))
 	data.Title, data.Dark = v.Label(data.Frame), true
 	c.Header("Content-Security-Policy", playerPolicy)

@@ -35,7 +35,12 @@ var navigation = []struct {
 	NavItem
 	May auth.Permission
 }{
-	{NavItem{"recordings", "/"}, auth.SeeRecordings},
+	{NavItem{"home", "/"}, auth.SignedIn},
+	{NavItem{"recordings", "/recordings"}, auth.SeeRecordings},
+	{NavItem{"cases", "/cases"}, auth.SeeCases},
+	{NavItem{"reviews", "/cases?state=in-review"}, auth.Opine},
+	{NavItem{"people", "/people"}, auth.SeePeople},
+	{NavItem{"calendar", "/calendar"}, auth.Calendar},
 }
 
 // May reports whether the reader may do something.
@@ -45,7 +50,7 @@ func (f Frame) May(p auth.Permission) bool { return f.Me.May(p) }
 func (f Frame) T(key string) string { return f.Lang.in(key) }
 
 func (s *site) frame(c *gin.Context, title string) Frame {
-	l := langOf(c)
+	l := s.langOf(c)
 	other := english
 	if l == english {
 		other = chinese
@@ -69,7 +74,7 @@ func langKeep(l lang) *http.Cookie {
 	return &http.Cookie{Name: langCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 }
 
-var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
+var functions = template.FuncMap{"framed": withFrame, "bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
 	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
 	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} }, "len64": func(list []db.Unrecorded) int64 { return int64(len(list)) },
@@ -152,6 +157,7 @@ type row struct {
 	// Of what was made from it for looking at.
 	Poster   bool  // there is a picture at /recordings/ID/poster
 	Duration int64 // milliseconds; 0: not known
+	Odd      bool  // browsers can't show what is in it, whatever its type says
 }
 
 func rowOf(r db.Recording, class string) row {
@@ -186,7 +192,7 @@ func (r row) Label(f Frame) string {
 
 // Player says how a browser may show the original: video, audio, img, or nothing.
 func (r row) Player() string {
-	if r.StoredChunks == 0 {
+	if r.StoredChunks == 0 || r.Odd {
 		return ""
 	}
 	return playerOf(r.MediaType)

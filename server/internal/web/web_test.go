@@ -8,9 +8,11 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/media"
 )
 
 // Every text that a page asks for is there, in both languages, and every text is asked for.
@@ -31,8 +33,18 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged} {
 		used[w] = true
 	}
-	for _, a := range []string{casework.ActExport, catalog.ActQuarantined} {
+	for _, a := range []string{casework.ActExport, casework.ActViewed, catalog.ActQuarantined} {
 		used["act-"+a] = true
+	}
+	for _, a := range []string{catalog.ActDerivedAsked, catalog.ActDerivedMade} {
+		used["act-"+a] = true
+	}
+	for _, f := range []string{media.FailureUnreadable, media.FailureTime, media.FailureFlood, media.FailureWrong, media.FailureSpace, media.FailureVault,
+		media.FailureSandbox, media.FailureInterrupted, media.FailureOther} {
+		used["failure-"+f] = true
+	}
+	for _, w := range []string{"no-copy", "copy-wrong"} {
+		used[w] = true
 	}
 	for _, v := range []catalog.Vouched{catalog.VouchedMaker, catalog.VouchedTrial, catalog.VouchedNobody, catalog.VouchedSoftware} {
 		used["vouched-"+v] = true
@@ -40,8 +52,23 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
 		used["lock-"+string(l)] = true
 	}
+	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
+		used["act-"+a] = true
+	}
+	for _, r := range casefile.Reasons {
+		used["rule-"+r] = true
+	}
+	for _, k := range casework.ConcernKeys {
+		used[k] = true
+	}
 	for key := range textsChecked { // handed to the script by prefix
 		used[key] = true
+	}
+	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
+		used[k] = true
+	}
+	for _, k := range caseTexts() {
+		used[k] = true
 	}
 	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
 	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {
@@ -58,6 +85,9 @@ func TestTextsAreComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	used["recordings"] = true
+	for _, key := range usedPeople() {
+		used[key] = true
+	}
 	for key := range used {
 		if texts[key][0] == "" || texts[key][1] == "" {
 			t.Errorf("text %q is missing", key)
