@@ -251,7 +251,8 @@ func TestACaseOnItsPages(t *testing.T) {
 	saysNot(t, k.sees("/cases?q=0118", 200), path)
 	before := k.sees(path, 200)
 	r.reindexed()
-	if k.sees(path, 200) != before {
+	r.callers = nil // sessions and passwords were in the catalog that was lost
+	if r.by(keeper).sees(path, 200) != before {
 		t.Error("after reindex the page is another")
 	}
 }
@@ -288,7 +289,7 @@ func TestCasesOfOthers(t *testing.T) {
 	k.sees("/recordings/"+strings.Repeat("0", 32)+"/case", 404)
 	says(t, k.sends(path+"/link", url.Values{"rec": {"<b>x"}}, 422), "no recording with this id", "<b>x")
 	says(t, k.sends("/recordings/"+rec.String()+"/case", url.Values{"case": {"../x"}}, 422), "No case was chosen")
-	r.by(supervisor).sends(path+"/decide", url.Values{"text": {"x"}, "step": {"confirmed"}}, 409)
+	r.by(supervisor).sends(path+"/decide", url.Values{"text": {"x"}, "step": {"confirmed"}}, 403)
 	says(t, r.by(keeper).sees(path, 200), "being put together")
 }
 

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"camseal/pkg/evidence"
-	"camseal/pkg/register"
 	"camseal/scripts/visitor"
 	"camseal/server/internal/auth"
 	"camseal/server/internal/casework"
@@ -251,17 +249,9 @@ func TestGuessing(t *testing.T) {
 			took[login] = append(took[login], d)
 		}
 	}
-	hash, err := register.HashPIN(rand.Reader, testPassword)
-	check(t, err)
-	var hashing []time.Duration
-	for range 5 {
-		began := time.Now()
-		register.CheckPIN(hash, testPassword)
-		hashing = append(hashing, time.Since(began))
-	}
-	for login, times := range took { // nobody is answered sooner than a password can be checked
-		if a, b := shortest(times), shortest(hashing); a < b*2/3 {
-			t.Errorf("%s takes %v, checking a password %v", login, a, b)
+	for login, times := range took { // a password is checked for everybody, which takes 15 ms and more
+		if a := shortest(times); a < 5*time.Millisecond {
+			t.Errorf("%s is answered after %v", login, a)
 		}
 	}
 	for range 20 {

@@ -68,7 +68,7 @@ func (m *Maker) look(ctx context.Context, r db.Recording) error {
 		return nil
 	}
 	if err := m.Ask(ctx, Actor, r); err != nil {
-		row.NextAt = catalog.Due{Int64: m.Now().Add(later).UnixMilli(), Valid: true}
+		row.NextAt = catalog.Moment(m.Now().Add(later))
 		return errors.Join(err, m.Catalog.PutMedia(context.WithoutCancel(ctx), row))
 	}
 	return nil

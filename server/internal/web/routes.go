@@ -23,6 +23,7 @@ func (s *site) routes() []Route {
 	return slices.Concat(
 		s.commonRoutes(),
 		s.signInRoutes(),
+		s.providerRoutes(),
 		s.peopleRoutes(),
 		s.recordingRoutes(),
 		s.checkedRoutes(),
