@@ -35,6 +35,7 @@ var benches = []bench{
 	{"speech", speech},
 	{"dock", docking},
 	{"review", review},
+	{"playback", playback},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

@@ -14,7 +14,7 @@ function make(tag, className, text = '') {
 const notice = make('p', 'checked-notice');
 notice.setAttribute('role', 'status');
 const lines = make('ul', 'checked-lines');
-const all = make('button', 'plain');
+const all = make('button', '');
 const badge = make('p', 'checked-badge');
 
 function onverdict({state, first, lines: found}) {
@@ -27,32 +27,35 @@ function onverdict({state, first, lines: found}) {
 }
 
 // onbroken stops in front of a part that is not as sealed, and offers what can be done.
-function onbroken({index, text}) {
+function onbroken({index, reason, text}) {
   if (notice.dataset.part === String(index)) return;
   media.pause?.();
   notice.dataset.part = index;
-  const past = make('button', 'plain', session.say('go-past')), show = make('button', 'plain', session.say('show-anyway'));
-  past.onclick = () => { session.passOver(index); resume(session.parts[index].until); };
+  const past = make('button', '', session.say('go-past')), show = make('button', '', session.say('show-anyway'));
+  past.onclick = async () => {
+    clear();
+    if (!await session.goPast(media, index)) notice.textContent = session.say('no-past');
+  };
   show.onclick = () => {
-    session.showAnyway(index);
+    clear();
     stage.dataset.marked = 'true';
     badge.textContent = `≠ ${session.say('shown-anyway')}`;
     badge.hidden = false;
-    resume(media.currentTime);
+    if (media.pause) {
+      session.goThrough(media, index);
+    } else {
+      session.showAnyway(index);
+      media.src = session.src;
+    }
   };
   const can = media.pause && session.parts[index].until !== null ? [past] : [];
-  if (session.read.reasons.get(index) === 'changed') can.push(show);
+  if (reason === 'changed') can.push(show);
   notice.replaceChildren(text + ' ', ...can);
 }
 
-// resume plays on at a time; a stream that failed does not go on by itself.
-function resume(at) {
+function clear() {
   delete notice.dataset.part;
   notice.replaceChildren();
-  media.src = session.src;
-  if (!media.load) return;
-  media.load();
-  media.addEventListener('loadedmetadata', () => { media.currentTime = at ?? 0; media.play().catch(() => {}); }, {once: true});
 }
 
 async function start() {
@@ -67,7 +70,10 @@ async function start() {
   badge.hidden = session.src !== null;
   badge.textContent = `○ ${session.say('unchecked')}`;
   media.addEventListener('durationchange', () => session.setDuration(media.duration));
+  session.watch(media);
+  const playing = media.paused === false;
   if (session.src) media.src = session.src;
+  if (playing) media.play().catch(() => {});
   if (media.preload) media.preload = 'auto';
 }
 
