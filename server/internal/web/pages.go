@@ -203,6 +203,7 @@ func (s *site) recording(c *gin.Context) {
 	}{Frame: s.frame(c, "recording"), R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
 	data.Times = times.Text(verify.Lang(data.Lang))
 	data.Title, data.Dark = v.Label(data.Frame), true
+	c.Header("Content-Security-Policy", playerPolicy)
 	s.page(c, 200, "recording.html", data)
 }
 

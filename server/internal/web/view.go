@@ -73,7 +73,8 @@ var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups":
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
 	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
 	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} }, "len64": func(list []db.Unrecorded) int64 { return int64(len(list)) },
-	"pair": func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
+	"player": func(r row, f Frame) player { return newPlayer(f, r) },
+	"pair":   func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
 
 // pair, attempted and rows hand a part of a page its frame too.
 type pair struct {

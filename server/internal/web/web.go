@@ -22,6 +22,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/server/internal/archive"
+	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/export"
 )
@@ -35,6 +36,7 @@ type Config struct {
 	Log      *catalog.Projector
 	Vault    archive.Vault
 	Exporter *export.Exporter
+	Cases    *casework.Cases
 	LoggedAt func(ctx context.Context, index uint64) (*time.Time, error) // the server's time of a log leaf; nil: not on record
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
 

@@ -1,0 +1,197 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+const (
+	theVideo  = `document.querySelector('video')`
+	thePlayer = `document.querySelector('camseal-player')`
+	short     = "VID_20191220_170832.mp4"
+)
+
+// TestPlayer: everything that the player does, by its keys, over real footage.
+func TestPlayer(t *testing.T) {
+	s, recs, _ := withFootage(t, "--chunk-size", "1MiB")
+	w := openBrowser(t, s)
+	w.open(recs[film], "?lang=en")
+	playsByKeys(t, w)
+	stepsByFrames(t, w)
+	loops(t, w)
+	picturesAFrame(t, w, recs[film])
+	listsKeys(t, w)
+	w.open(recs[film], "?lang=en&t=3.5")
+	w.until("the moment of the address", `Math.abs(`+theVideo+`.currentTime - 3.5) < 0.01`)
+	if got := w.said(); len(got) > 0 {
+		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// open shows a recording and waits until it can be played.
+func (w *window) open(rec, query string) {
+	w.t.Helper()
+	w.visit("/recordings/" + rec + query)
+	w.until("the player", thePlayer+`?.timeline?.facts.length > 0 && `+theVideo+`?.readyState >= 2`)
+	w.run(chromedp.Evaluate(`document.activeElement.blur()`, nil))
+}
+
+func (w *window) press(keys ...string) {
+	w.t.Helper()
+	for _, k := range keys {
+		w.run(chromedp.KeyEvent(k))
+	}
+}
+
+func (w *window) at() float64 {
+	w.t.Helper()
+	return ask[float64](w, theVideo+`.currentTime`)
+}
+
+func playsByKeys(t *testing.T, w *window) {
+	t.Helper()
+	w.press(" ")
+	w.until("space to play", theVideo+`.currentTime > 0.3 && !`+theVideo+`.paused`)
+	w.press("k")
+	w.until("K to pause", theVideo+`.paused`)
+	for _, c := range []struct {
+		key  string
+		want string
+	}{
+		{kb.End, `.currentTime > ` + theVideo + `.duration - 0.1`}, {kb.ArrowLeft, `.currentTime < ` + theVideo + `.duration - 4.9`}, {kb.Home, `.currentTime == 0`}, {kb.ArrowRight, `.currentTime > 4.9`},
+		{"l", `.playbackRate == 1`}, {"l", `.playbackRate == 2`}, {"k", `.paused`},
+	} {
+		w.press(c.key)
+		t.Log(c.key, ask[string](w, `JSON.stringify([document.querySelector("video").currentTime, document.querySelector("camseal-player").reel.end, document.activeElement.outerHTML.slice(0,60)])`))
+		w.until(fmt.Sprintf("key %q to do %s", c.key, c.want), theVideo+c.want)
+	}
+	before := w.at()
+	w.press("j")
+	w.until("J to play backwards", fmt.Sprintf(`%s.currentTime < %f - 0.3`, theVideo, before))
+	w.press("k", "<", "<", "<")
+	w.until("a quarter of the speed", theVideo+`.playbackRate == 0.5`)
+	w.run(chromedp.Evaluate(thePlayer+`.setRate(8)`, nil))
+	w.press(kb.Home, " ")
+	w.until("eightfold speed to reach the end", theVideo+`.ended`)
+	w.run(chromedp.Evaluate(thePlayer+`.setRate(1)`, nil))
+}
+
+// stepsByFrames goes over fifteen frames, each once, and back over the same ones.
+func stepsByFrames(t *testing.T, w *window) {
+	t.Helper()
+	w.press(kb.Home)
+	for range 5 {
+		t.Log(ask[string](w, `new Promise(r => setTimeout(r, 300)).then(() => 0), JSON.stringify([document.querySelector('video').currentTime, document.querySelector('video').seeking, document.querySelector('camseal-picture').shown, document.querySelector('camseal-picture').frame, document.querySelector('video').paused, document.querySelector('video').readyState, document.querySelector('video').networkState, document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames, document.querySelector('video').playbackRate])`))
+		w.run(chromedp.Evaluate(`new Promise(r => setTimeout(r, 300))`, nil, chromedp.EvalAsValue))
+	}
+	w.until("the begin", theVideo+`.currentTime == 0 && !`+theVideo+`.seeking && document.querySelector('camseal-picture').shown < 0.05`)
+	step := func(key string) float64 {
+		before := ask[float64](w, `document.querySelector('camseal-picture').shown`)
+		w.press(key)
+		w.until("a step", fmt.Sprintf(`document.querySelector('camseal-picture').shown != %v && !%s.stepping`, before, thePlayer))
+		return ask[float64](w, `document.querySelector('camseal-picture').shown`)
+	}
+	way := []float64{ask[float64](w, `document.querySelector('camseal-picture').shown`)}
+	for range 15 {
+		way = append(way, step("."))
+	}
+	for i := 1; i < len(way); i++ {
+		if gap := way[i] - way[i-1]; gap < 0.025 || gap > 0.042 { // 30 frames a second
+			t.Errorf("step %d went from %.4f to %.4f s", i, way[i-1], way[i])
+		}
+	}
+	for i := len(way) - 2; i >= 0; i-- {
+		if got := step(","); math.Abs(got-way[i]) > 0.002 {
+			t.Errorf("the step back to frame %d shows %.4f s, not %.4f s", i, got, way[i])
+		}
+	}
+}
+
+func loops(t *testing.T, w *window) {
+	t.Helper()
+	w.run(chromedp.Evaluate(thePlayer+`.go(2)`, nil))
+	w.press("i")
+	w.run(chromedp.Evaluate(thePlayer+`.go(2.6)`, nil))
+	w.press("o", "p", " ")
+	w.run(chromedp.Evaluate(`(v => { window.turns = 0; v.addEventListener('seeked', () => { if (Math.abs(v.currentTime - 2) < 0.05) window.turns++; }); })(`+theVideo+`)`, nil))
+	w.until("three turns of the loop", `window.turns >= 3`)
+	if at := w.at(); at < 1.9 || at > 2.9 {
+		t.Errorf("the loop from 2 to 2.6 s is at %.2f s", at)
+	}
+	w.press("k", "x")
+	if got := ask[string](w, `document.querySelector('.points').textContent`); got != "" {
+		t.Errorf("after clearing: %q", got)
+	}
+}
+
+// picturesAFrame saves nothing here: it looks at the picture and at the sheet that would be saved.
+func picturesAFrame(t *testing.T, w *window, rec string) {
+	t.Helper()
+	w.run(chromedp.Evaluate(thePlayer+`.go(4)`, nil))
+	w.until("the frame", `Math.abs(document.querySelector('camseal-picture').shown - 4) < 0.04`)
+	w.press("s")
+	w.until("the picture", `document.querySelector('dialog.frame img')?.naturalHeight == 720 + 44`)
+	w.run(chromedp.Evaluate(`fetch(document.querySelector('dialog.frame a[download$=json]').href).then(r => r.json()).then(j => { window.sheet = j; })`, nil))
+	w.until("the sheet", `window.sheet !== undefined`)
+	var sheet struct {
+		Recording string
+		AtMS      int64 `json:"at_ms"`
+		Part      *struct {
+			Index int
+			Hash  string
+		}
+		Checked struct{ State, Verdict, Says string }
+		Picture struct {
+			Width, Height int
+			SHA256        string
+		}
+		Proven []string
+	}
+	if err := json.Unmarshal([]byte(ask[string](w, `JSON.stringify(window.sheet)`)), &sheet); err != nil {
+		t.Fatal(err)
+	}
+	if sheet.Recording != rec || sheet.AtMS < 3960 || sheet.AtMS > 4040 || sheet.Picture.Width != 1280 || sheet.Picture.Height != 720 || len(sheet.Picture.SHA256) != 64 || len(sheet.Proven) == 0 || sheet.Checked.Says == "" {
+		t.Errorf("the sheet says %+v", sheet)
+	}
+	w.shot("frame-dialog")
+	w.press(kb.Escape)
+	w.until("the window to close", `!document.querySelector('dialog')`)
+}
+
+func listsKeys(t *testing.T, w *window) {
+	t.Helper()
+	w.press("?")
+	w.until("the list of keys", `document.querySelectorAll('dialog.keys kbd').length >= 20`)
+	w.shot("keys")
+	w.run(chromedp.Click(`dialog.keys input`))
+	w.press(kb.Escape)
+	w.until("the list to close", `!document.querySelector('dialog')`)
+	w.run(chromedp.Evaluate(thePlayer+`.go(1)`, nil))
+	w.press("l", " ", kb.Home)
+	if playing := ask[bool](w, `!`+theVideo+`.paused`); playing {
+		t.Error("keys that were turned off act")
+	}
+	w.run(chromedp.Evaluate(`localStorage.clear()`, nil))
+}
+
+func (w *window) shot(name string) {
+	w.t.Helper()
+	var shot []byte
+	w.run(chromedp.FullScreenshot(&shot, 100))
+	w.keep("player-"+name, shot)
+}
+
+var _ = emulation.SetEmulatedMedia
+var _ = input.MouseButton("")
+var _ = os.Getenv
+var _ = filepath.Join
