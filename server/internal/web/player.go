@@ -17,10 +17,6 @@ import (
 	"camseal/server/internal/catalog"
 )
 
-// playerPolicy is pagePolicy for pages with the player: its own modules, the checking code as WebAssembly, and pictures made in the page.
-const playerPolicy = "default-src 'none'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; script-src 'self' 'wasm-unsafe-eval'; " +
-	"connect-src 'self'; worker-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-
 const (
 	mostBeside  = 4 // recordings side by side
 	maxMarkForm = 64 << 10

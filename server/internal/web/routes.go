@@ -20,7 +20,7 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.playerRoutes())
+	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.checkedRoutes(), s.playerRoutes())
 }
 
 func (s *site) commonRoutes() []Route {
@@ -65,12 +65,15 @@ func styles() ([]byte, error) {
 }
 
 // script serves a module of static/js.
-func (s *site) script(c *gin.Context) {
-	raw, err := files.ReadFile(path.Join("static/js", path.Base(path.Clean("/"+c.Param("name")))))
+func (s *site) script(c *gin.Context) { s.serveScript(c, c.Param("name")) }
+
+func (s *site) serveScript(c *gin.Context, name string) {
+	raw, err := files.ReadFile(path.Join("static/js", path.Base(path.Clean("/"+name))))
 	if err != nil {
 		s.sorry(c, http.StatusNotFound, "no-page")
 		return
 	}
 	c.Header("Cache-Control", "no-cache")
+	c.Header("Content-Security-Policy", scriptPolicy)
 	c.Data(http.StatusOK, "text/javascript; charset=utf-8", raw)
 }

@@ -51,6 +51,8 @@ type site struct {
 	pages *template.Template
 	style []byte
 
+	verifier, runner string // addresses of the verifier for browsers and of what runs it; empty: built without
+
 	mu        sync.Mutex
 	originals map[evidence.Digest]*export.Original // by the manifest's digest
 }
@@ -69,7 +71,7 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{Config: c, pages: pages, style: style, originals: map[evidence.Digest]*export.Original{}}
+	s := &site{Config: c, pages: pages, style: style, verifier: wasmAddress("camseal.wasm"), runner: wasmAddress("wasm_exec.js"), originals: map[evidence.Digest]*export.Original{}}
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true

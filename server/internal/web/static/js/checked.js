@@ -1,5 +1,217 @@
-// Checked playback. This browser has no worker for it: open says so, and the player writes it on the picture.
+// Checked playback: what is played is what was sealed. A session fetches a recording's parts, hashes each, and hands its bytes to the
+// player, by way of a service worker, only if they are those that were sealed. What was sealed is found by the verifier itself, here in
+// the browser. Until it has answered, parts are held against the server's list, and none counts as checked.
+import {Parts} from '/js/checked-parts.js';
 
-export async function open() {
-  return { src: null, parts: [], states: [], verdict: null, passOver() {}, showAnyway() {}, close() {} };
+const sessions = new Map();
+let controlled; // promise of whether a service worker answers for this page
+
+// open begins a session for a recording. onpart(index, state), onverdict(verdict), onbroken({index, from, until, reason, text}) may be left out.
+export async function open(rec, {parts: sealed, onpart, onverdict, onbroken} = {}) {
+  const worker = controller();
+  const list = sealed ?? await fetch(`/recordings/${rec}/parts`, {cache: 'no-store'}).then(answer => {
+    if (!answer.ok) throw new Error(`the list of parts: ${answer.status}`);
+    return answer.json();
+  });
+  const session = new Session(rec, list, {onpart, onverdict, onbroken});
+  if (window.crypto?.subtle && list.parts.length > 0) session.read.load(0).catch(() => {}); // while the worker starts
+  await session.start(await worker);
+  return session;
+}
+
+// controller has a service worker answer for this page, and says whether one does.
+function controller() {
+  return controlled ??= (async () => {
+    const all = navigator.serviceWorker;
+    if (!all || !window.crypto?.subtle) return false;
+    try {
+      const taken = new Promise(resolve => {
+        all.addEventListener('controllerchange', () => resolve(), {once: true});
+        setTimeout(resolve, 8000);
+      });
+      const registered = await all.register('/checked-worker.js', {scope: '/'});
+      if (!all.controller) {
+        registered.active?.postMessage('claim'); // a page that was reloaded past the worker
+        await taken;
+      }
+      all.addEventListener('message', serve);
+      all.startMessages();
+      return all.controller !== null;
+    } catch {
+      return false;
+    }
+  })();
+}
+
+// serve answers one request that the service worker passes on: first the head, then bytes whenever more is asked for.
+function serve({data, ports: [port]}) {
+  const session = sessions.get(data?.checked);
+  if (!session) {
+    port?.postMessage(null);
+    return;
+  }
+  const {size, type} = session;
+  const asked = rangeOf(data.range, size);
+  const headers = {'Content-Type': type, 'Accept-Ranges': 'bytes', 'Cache-Control': 'no-store'};
+  if (!asked) {
+    port.postMessage({status: 416, headers: {...headers, 'Content-Range': `bytes */${size}`}, length: 0});
+    return;
+  }
+  let [at, until] = asked;
+  if (data.range) headers['Content-Range'] = `bytes ${at}-${until - 1}/${size}`;
+  headers['Content-Length'] = String(until - at);
+  port.onmessage = async ({data: word}) => {
+    if (word !== 'more') {
+      port.close();
+      return;
+    }
+    try {
+      const bytes = await session.read.bytes(at, until);
+      at += bytes.length;
+      port.postMessage({bytes, last: at >= until}, [bytes.buffer]);
+    } catch (error) {
+      port.postMessage({failed: String(error?.message ?? error)});
+    }
+  };
+  port.postMessage({status: data.range ? 206 : 200, headers, length: until - at});
+}
+
+// rangeOf reads a Range header: from, until; null if it can't be served.
+function rangeOf(header, size) {
+  if (!header) return [0, size];
+  const [, first, last] = header.match(/^bytes=(\d*)-(\d*)$/) ?? [];
+  if (first === undefined || first === '' && last === '') return null;
+  const from = first === '' ? Math.max(size - Number(last), 0) : Number(first);
+  const until = first === '' || last === '' ? size : Math.min(Number(last) + 1, size);
+  return from < until ? [from, until] : null;
+}
+
+class Session {
+  constructor(rec, list, calls) {
+    this.rec = rec;
+    this.calls = calls;
+    this.size = list.size;
+    this.type = list.type;
+    this.list = list;
+    this.texts = list.texts;
+    this.src = null;
+    this.read = new Parts(rec, list.parts, {part: index => this.partChanged(index), progress: () => this.judge(), broken: found => this.found(found)});
+    this.parts = this.read.parts;
+    this.states = this.read.states;
+    this.proof = null; // what the verifier answered
+    this.verdict = null;
+    this.duration = 0;
+  }
+
+  async start(worker) {
+    if (worker && this.size > 0) {
+      this.id = crypto.randomUUID();
+      sessions.set(this.id, this);
+      this.src = `/checked/${this.id}/${this.rec}`;
+    }
+    this.worker = worker;
+    if (this.list.wasm && this.list.runner && window.Worker && window.WebAssembly) {
+      this.prover = new Worker('/js/checked-proof.js');
+      this.prover.onmessage = ({data}) => this.proven(data);
+      this.prover.onerror = event => { event.preventDefault(); this.proven({failed: event.message}); };
+      this.prover.postMessage({rec: this.rec, lang: document.documentElement.lang, verifier: this.list.wasm, runner: this.list.runner});
+      this.judge();
+    } else {
+      this.proven({failed: 'none', why: 'no-verifier'});
+    }
+  }
+
+  // proven takes in the verifier's answer.
+  proven(answer) {
+    this.proof = answer;
+    if (!answer.failed) this.read.sealedAs(answer.parts);
+    else this.read.unsealed();
+    this.judge();
+  }
+
+  // setDuration tells the length of the footage in seconds, for parts whose seconds the recorder did not state.
+  setDuration(seconds) {
+    if (!(seconds > 0) || !isFinite(seconds)) return;
+    this.duration = seconds;
+    this.read.spread(seconds, this.size);
+  }
+
+  // passOver gives up a part that can't be shown: the player goes on behind it, and zeros stand in its place for whatever reads ahead.
+  passOver(index) { this.read.allow(index, 'zeros'); }
+
+  // showAnyway lets a part's bytes through as they lie in the vault. The player marks them.
+  showAnyway(index) { this.read.allow(index, 'raw'); }
+
+  // checkAll checks every part that was not checked yet, one after the other. It does not keep their bytes.
+  async checkAll(signal) {
+    for (let i = 0; i < this.parts.length && !signal?.aborted && !this.closed; i++) {
+      await this.read.check(i).catch(() => {});
+    }
+  }
+
+  close() {
+    this.closed = true;
+    sessions.delete(this.id);
+    this.prover?.terminate();
+    this.read.close();
+  }
+
+  partChanged(index) {
+    this.calls.onpart?.(index, this.states[index]);
+    this.judge();
+  }
+
+  found({index, reason}) {
+    const {from, until} = this.parts[index];
+    this.calls.onbroken?.({index, from, until, reason, text: this.words(index, reason)});
+  }
+
+  // words says what is wrong with a part.
+  words(index, reason) {
+    const p = this.parts[index];
+    const at = p.from === null ? this.say('at-bytes', {from: p.offset, until: p.offset + p.size - 1, part: index + 1})
+      : this.say('at', {from: Math.floor(p.from), until: Math.ceil(p.until)});
+    return this.say(reason, {at});
+  }
+
+  say(key, values = {}) {
+    return (this.texts[key] ?? key).replace(/\{([a-z]+)\}/g, (all, name) => values[name] ?? all);
+  }
+
+  // judge draws the verdict: never rounder than what is known.
+  judge() {
+    const of = this.parts.length, n = this.read.matched, proof = this.proof;
+    const bad = this.states.indexOf('broken');
+    const lost = proof?.verdict === 'broken' || proof?.verdict === 'unreadable';
+    const whole = n === this.states.filter(s => s !== 'absent').length;
+    let state, first;
+    if (bad >= 0 || lost) {
+      state = 'broken';
+      first = this.say('broken', {first: lost ? proof.first : this.words(bad, this.read.reasons.get(bad))});
+    } else if (this.size > 0 && !this.worker) {
+      [state, first] = ['unavailable', this.say('no-worker')];
+    } else if (proof?.failed) {
+      [state, first] = ['unavailable', this.say('no-proofs', {why: this.say(proof.why ?? 'proofs-failed'), n, of})];
+    } else if (!proof) {
+      [state, first] = ['checking', this.say('checking', {n, of})];
+    } else if (!whole) {
+      [state, first] = ['checking', this.say(proof.first ? 'parts-less' : 'parts', {n, of})];
+    } else if (proof.first) {
+      [state, first] = ['incomplete', this.say('incomplete', {n, of, first: proof.first})];
+    } else {
+      [state, first] = ['sound', this.say(of ? 'sound' : 'sound-0', {n, of})];
+    }
+    this.verdict = {state, first, lines: this.lines(n, of, bad, whole)};
+    this.calls.onverdict?.(this.verdict);
+  }
+
+  lines(n, of, bad, whole) {
+    const out = [{key: 'parts', ok: bad >= 0 ? false : whole && this.proof && !this.proof.failed ? true : null,
+      text: this.say(this.proof && !this.proof.failed ? 'line-parts' : 'line-list', {n, of})}];
+    this.states.forEach((state, i) => {
+      if (state === 'broken' && out.length < 20) out.push({key: `part-${i}`, ok: false, text: this.words(i, this.read.reasons.get(i))});
+    });
+    if (this.list.sealed > of) out.push({key: 'more', ok: null, text: this.say('more', {n: this.list.sealed - of})});
+    return [...out, ...(this.proof?.lines ?? []), {key: 'key', ok: null, text: this.say('key')}];
+  }
 }
