@@ -247,6 +247,7 @@ export class Picture extends HTMLElement {
 
   // step shows the next frame, or the one before. Frames need not be equally long: the one that comes is looked at.
   async step(forwards) {
+    this.screen.scrollIntoView({ block: 'nearest' }); // frames that nobody sees are not drawn, and not reported
     const m = this.media, from = this.kind === 'video' ? this.shown : m.currentTime, unit = Number.isFinite(this.frame) ? this.frame : 1 / 120;
     if (this.kind !== 'video') return this.#seek(m.currentTime + (forwards ? 0.04 : -0.04));
     if (!forwards) {

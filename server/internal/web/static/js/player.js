@@ -77,7 +77,7 @@ class Player extends HTMLElement {
       for (const event of ['play', 'pause', 'ended', 'seeked', 'durationchange', 'progress']) p.media.addEventListener(event, () => this.#changed());
       p.media.addEventListener('click', () => this.timed && this.toggle());
       if (this.alone) p.media.addEventListener('play', () => { this.reel.playing = true; this.#run(); });
-      if (this.alone) p.media.addEventListener('pause', () => { if (!p.media.seeking) this.reel.playing = false; });
+      if (this.alone) p.media.addEventListener('pause', () => { if (p.media.paused && !p.media.seeking) this.reel.playing = false; });
       if (this.alone) p.media.addEventListener('seeking', () => { this.reel.at = p.media.currentTime; });
     }
     for (const a of document.querySelectorAll('a.seek')) a.addEventListener('click', e => {
