@@ -1,5 +1,6 @@
 // <camseal-player>: the transport over one recording, or over several in step.
 
+import { icon } from '/js/icons.js';
 import * as keyboard from '/js/keys.js';
 import { clock, make, say, seconds, useWords, wall } from '/js/page.js';
 import '/js/picture.js';
@@ -8,8 +9,7 @@ import { showFrame } from '/js/sheet.js';
 import { Timeline } from '/js/timeline.js';
 
 const speeds = [0.25, 0.5, 1, 1.5, 2, 4, 8];
-const icons = { begin: '⏮', back: '⏪', 'frame-back': '◂❙', play: '▶', 'frame-on': '❙▸', on: '⏩', end: '⏭', 'in-here': '⟦', 'out-here': '⟧', loop: '↻', clear: '⌫', mark: '⚑', picture: '▣',
-  silent: '♪', full: '⛶', closer: '＋', wider: '－', keys: '?' };
+const written = { 'in-here': 'in', 'out-here': 'out', mark: 'mark', keys: 'keys' }; // buttons that carry words
 
 class Player extends HTMLElement {
   connectedCallback() {
@@ -45,7 +45,7 @@ class Player extends HTMLElement {
     const button = name => {
       const key = keyboard.keys.find(([, text]) => text === name);
       const b = make('button', { type: 'button', class: 'control', 'data-do': name, 'aria-label': say(name), title: `${say(name)} (${keyboard.nameOf(key[0])})`, click: () => key[2](this) },
-        make('span', { 'aria-hidden': 'true' }, icons[name]));
+        icon(name), written[name] ? make('span', {}, say(written[name])) : null);
       this.buttons[name] = b;
       return b;
     };
@@ -55,12 +55,13 @@ class Player extends HTMLElement {
     this.speed.value = 1;
     this.points = make('span', { class: 'points' });
     this.wall = make('p', { class: 'wall' });
+    this.proven = make('ul', { class: 'proven' });
     this.says = make('p', { class: 'status', role: 'status' });
     this.notes = make('div', { class: 'notes' });
     const place = this.querySelector('.transport');
     if (this.timed) {
       place.append(this.timeline.root, make('div', { class: 'controls' }, group('begin', 'back', 'frame-back', 'play', 'frame-on', 'on', 'end'), make('div', { class: 'group' }, this.speed, this.time),
-        make('div', { class: 'group' }, ...['in-here', 'out-here', 'loop', 'clear'].map(button), this.points), group('mark', 'picture', 'silent', 'closer', 'wider', 'full', 'keys')), this.wall, this.says, this.timeline.legend);
+        make('div', { class: 'group' }, ...['in-here', 'out-here', 'loop', 'clear'].map(button), this.points), group('mark', 'picture', 'silent', 'closer', 'wider', 'full', 'keys')), this.timeline.legend, this.says, this.wall, this.proven);
       this.buttons.loop.setAttribute('aria-pressed', 'false');
       this.buttons.silent.setAttribute('aria-pressed', 'false');
     } else place.append(make('div', { class: 'controls' }, group('picture', 'full', 'keys')), this.says);
@@ -105,6 +106,7 @@ class Player extends HTMLElement {
     const [f] = this.timeline.facts;
     if (this.timeline.facts.some(x => x.arriving)) this.#note('arriving');
     if (f.all_marks > f.marks.length) this.#note('marks-thin', { all: f.all_marks });
+    if (this.alone) this.proven.replaceChildren(...f.clock.says.map(line => make('li', {}, line)));
     if (this.alone) this.#looks(f);
     else this.#step();
     this.#changed();
@@ -163,27 +165,26 @@ class Player extends HTMLElement {
       const t = this.reel.time, on = this.reel.playing || this.shuttling < 0;
       if (this.buttons.play) {
         this.buttons.play.setAttribute('aria-label', say(on ? 'pause' : 'play'));
-        this.buttons.play.firstChild.textContent = on ? '❚❚' : '▶';
+        this.buttons.play.replaceChildren(icon(on ? 'pause' : 'play'));
       }
       if (document.activeElement !== this.time) this.time.value = clock(t);
       if (this.form && !this.form.contains(document.activeElement)) this.form.elements.at.value = clock(t);
-      this.wall.textContent = this.#wallText(t);
+      if (this.wall.textContent !== this.#wallText(t)) this.wall.textContent = this.#wallText(t);
       if (this.alone && this.pictures[0].endless) this.#note('no-length');
       if (this.reel.waiting) this.says.textContent = say('waiting', { name: this.reel.waiting.getAttribute('name') });
       this.timeline.draw();
     });
   }
 
-  // wallText is the time of day of a moment, by the recorder's clock, and what is proven of it.
+  // wallText is the time of day of a moment, by the recorder's clock.
   #wallText(t) {
     const f = this.timeline.facts[0];
     if (!f) return '';
     if (!this.alone) return Number.isFinite(this.first) ? say('wall', { time: wall(this.first + t * 1000, f.clock.zone) }) : say('no-wall');
-    const says = ' ' + f.clock.says.join(' ');
-    if (f.clock.begin !== null) return say('wall', { time: wall(f.clock.begin + t * 1000, f.clock.zone) }) + says;
+    if (f.clock.begin !== null) return say('wall', { time: wall(f.clock.begin + t * 1000, f.clock.zone) });
     const length = this.pictures[0].length;
-    if (f.clock.end !== null && length) return say('wall-file', { time: wall(f.clock.end - (length - t) * 1000, f.clock.zone) }) + says;
-    return say('no-wall') + says;
+    if (f.clock.end !== null && length) return say('wall-file', { time: wall(f.clock.end - (length - t) * 1000, f.clock.zone) });
+    return say('no-wall');
   }
 
   // run ticks as long as something plays.
