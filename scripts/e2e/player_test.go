@@ -17,10 +17,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-const (
-	theVideo  = `document.querySelector('video')`
-	thePlayer = `document.querySelector('camseal-player')`
-)
+const thePlayer = `document.querySelector('camseal-player')`
 
 // TestPlayer: everything that the player does, by its keys, over real footage.
 func TestPlayer(t *testing.T) {
@@ -166,7 +163,7 @@ func picturesAFrame(t *testing.T, w *window, rec string) {
 	if n := colours(t, png); n < 200 {
 		t.Errorf("the picture has %d colours", n)
 	}
-	w.shot("frame-dialog")
+	w.shot("player-frame")
 	w.press(kb.Escape)
 	w.until("the window to close", `!document.querySelector('dialog')`)
 }
@@ -200,7 +197,7 @@ func listsKeys(t *testing.T, w *window) {
 	t.Helper()
 	w.press("?")
 	w.until("the list of keys", `document.querySelectorAll('dialog.keys kbd').length >= 20`)
-	w.shot("keys")
+	w.shot("player-keys")
 	w.run(chromedp.Click(`dialog.keys input`))
 	w.press(kb.Escape)
 	w.until("the list to close", `!document.querySelector('dialog')`)
@@ -210,11 +207,4 @@ func listsKeys(t *testing.T, w *window) {
 		t.Error("keys that were turned off act")
 	}
 	w.run(chromedp.Evaluate(`localStorage.clear()`, nil))
-}
-
-func (w *window) shot(name string) {
-	w.t.Helper()
-	var shot []byte
-	w.run(chromedp.FullScreenshot(&shot, 100))
-	w.keep("player-"+name, shot)
 }

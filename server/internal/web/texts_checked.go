@@ -31,6 +31,7 @@ var textsChecked = map[string][2]string{
 	"checked-unchecked":     {"not checked", "未校验"},
 	"checked-shown-anyway":  {"not as sealed", "与签封不一致"},
 	"checked-show-anyway":   {"Show anyway, marked", "仍然显示（加标记）"},
+	"checked-no-past":       {"Nothing behind it can be shown: choose a later moment.", "其后紧接的内容无法显示，请选择更晚的时刻。"},
 	"checked-go-past":       {"Go past it", "跳过"},
 	"checked-check-all":     {"Check all parts now", "立即校验全部数据块"},
 	"checked-lines":         {"What was checked", "校验内容"},

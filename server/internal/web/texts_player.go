@@ -62,6 +62,7 @@ var textsPlayer = map[string][2]string{
 	"player-unreachable": {"The server can't be reached. What was checked stays checked. Try again.", "无法连接服务器。已校验的结果不受影响。请重试。"},
 	"player-anyway":      {"Show anyway, marked", "仍然显示并加标注"},
 	"player-past":        {"Go past it", "跳过此段"},
+	"player-no-past":     {"Nothing right behind it can be shown. Choose a later moment on the timeline.", "其后紧接的内容无法显示。请在时间轴上选择更晚的时刻。"},
 	"player-again":       {"Try again", "重试"},
 	"player-unplayable":  {"The browser can't play this file. The original is untouched: the bundle holds it as it is.", "浏览器无法播放此文件。原件未受影响，证据包中有其原样。"},
 	"player-cut-off":     {"Playback broke off: the server could not be reached, or it refused to send bytes that are not what was sealed. The vault is not affected. Try again; if it stops at the same place, tell the custodian.", "播放中断：无法连接服务器，或服务器拒绝发送与签封不符的内容。证据库不受影响。请重试；若仍在同一位置中断，请告知证据管理员。"},

@@ -86,6 +86,21 @@ function rangeOf(header, size) {
   return from < until ? [from, until] : null;
 }
 
+// playsFrom sets the source anew, for a stream that failed does not go on by itself, and says whether it plays from a time on.
+function playsFrom(media, src, at) {
+  return new Promise(resolve => {
+    const heard = new AbortController();
+    const end = plays => { heard.abort(); clearTimeout(late); resolve(plays); };
+    const late = setTimeout(end, 15000, false);
+    const on = (event, act) => media.addEventListener(event, act, {signal: heard.signal});
+    on('loadedmetadata', () => { media.currentTime = at; media.play().catch(() => {}); });
+    on('error', () => end(false));
+    on('timeupdate', () => { if (!media.seeking && media.currentTime > at + 0.1) end(true); });
+    media.src = src;
+    media.load();
+  });
+}
+
 class Session {
   constructor(rec, list, calls) {
     this.rec = rec;
@@ -139,6 +154,18 @@ class Session {
   // passOver gives up a part that can't be shown: the player goes on behind it, and zeros stand in its place for whatever reads ahead.
   passOver(index) { this.read.allow(index, 'zeros'); }
 
+  // goPast passes a part over and has the player play on behind it, and says whether that went. Where a picture that others build upon
+  // begins in that part, they can't be decoded either: it tries a little later, and later again.
+  async goPast(media, index) {
+    this.passOver(index);
+    const begin = this.parts[index].until ?? media.currentTime;
+    for (const later of [0.05, 0.5, 1, 2, 4, 8, 16]) {
+      if (this.closed || begin + later >= media.duration) break;
+      if (await playsFrom(media, this.src, begin + later)) return true;
+    }
+    return false;
+  }
+
   // showAnyway lets a part's bytes through as they lie in the vault. The player marks them.
   showAnyway(index) { this.read.allow(index, 'raw'); }
 
@@ -182,15 +209,15 @@ class Session {
   judge() {
     const of = this.parts.length, n = this.read.matched, proof = this.proof;
     const bad = this.states.indexOf('broken');
-    const lost = proof?.verdict === 'broken' || proof?.verdict === 'unreadable';
+    const lost = proof?.verdict === 'broken', unread = proof?.failed || proof?.verdict === 'unreadable';
     const whole = n === this.states.filter(s => s !== 'absent').length;
     let state, first;
     if (bad >= 0 || lost) {
       state = 'broken';
       first = this.say('broken', {first: lost ? proof.first : this.words(bad, this.read.reasons.get(bad))});
-    } else if (this.size > 0 && !this.worker) {
+    } else if (this.size > 0 && this.worker === false) {
       [state, first] = ['unavailable', this.say('no-worker')];
-    } else if (proof?.failed) {
+    } else if (unread) {
       [state, first] = ['unavailable', this.say('no-proofs', {why: this.say(proof.why ?? 'proofs-failed'), n, of})];
     } else if (!proof) {
       [state, first] = ['checking', this.say('checking', {n, of})];

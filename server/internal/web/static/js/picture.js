@@ -3,8 +3,6 @@
 import { open } from '/js/checked.js';
 import { clock, make, say } from '/js/page.js';
 
-const near = 0.3; // seconds before a part that does not match at which playback is stopped
-
 // isGone reports whether a part's bytes are not there, rather than others.
 function isGone(b) { return b.reason === 'gone' || b.reason === 'absent'; }
 
@@ -95,7 +93,15 @@ export class Picture extends HTMLElement {
     return p ? this.anyway.has(p.index) ? 'broken' : this.states[p.index] ?? 'unchecked' : null;
   }
 
+  // seekTo goes to a time. A stream that broke off does not go on by itself: its source is set anew.
+  seekTo(t) {
+    if (this.stop.hidden && !this.media.error) this.media.currentTime = t;
+    else this.#source(this.session?.src ?? this.getAttribute('src'), t);
+  }
+
   #source(src, at) {
+    this.stop.hidden = true;
+    this.moved = performance.now();
     this.media.src = src;
     if (!this.timed) return;
     this.media.load();
@@ -130,22 +136,21 @@ export class Picture extends HTMLElement {
   #broke({ index, from, until, reason, text }) {
     if (this.anyway.has(index)) return;
     const part = this.parts[index] ?? this.session?.parts[index];
-    this.broken.set(index, { index, from: from ?? part?.from, until: until ?? part?.until, reason, text, passed: this.broken.get(index)?.passed });
+    this.broken.set(index, { index, from: from ?? part?.from, until: until ?? part?.until, reason, text, heard: performance.now() });
     this.#tell();
     this.#watch('broken');
   }
 
-  // watch stops in front of what does not match: the element itself only stalls there, without an error.
+  // watch stops where nothing more can be shown in front of what does not match: the element itself only stalls there. It reads ahead, so
+  // that what lies before may still play.
   #watch(event) {
+    if (event === 'seeking') this.moved = performance.now();
     this.#changed();
-    if (!this.broken.size || !this.stop.hidden) return;
-    const m = this.media, t = this.timed ? m.currentTime : 0;
-    const stuck = !this.timed || m.readyState < 3 || m.error || event === 'waiting' || event === 'ended';
-    for (const b of this.broken.values()) {
-      if (this.anyway.has(b.index) || b.passed) continue;
-      const unknown = b.from == null || b.until == null, close = !unknown && t >= b.from - near && t < b.until;
-      if (close || stuck && (unknown || m.readyState < 1 || !this.timed || t < b.until)) return this.#halt(b);
-    }
+    const m = this.media;
+    if (!this.broken.size || !this.stop.hidden || this.timed && m.readyState > 2 && !m.error) return;
+    const t = this.timed ? m.currentTime : 0;
+    const b = [...this.broken.values()].find(x => !this.anyway.has(x.index) && x.heard >= (this.moved ?? 0) && (m.error || x.until == null || t < x.until + 1));
+    if (b) this.#halt(b);
   }
 
   #halt(b) {
@@ -163,23 +168,22 @@ export class Picture extends HTMLElement {
 
   #again(b) {
     this.broken.delete(b.index);
-    this.stop.hidden = true;
     this.#source(this.session.src, this.timed ? this.media.currentTime : null);
     this.#tell();
   }
 
   async #past(b) {
-    b.passed = true;
     this.stop.hidden = true;
-    await this.session.passOver(b.index);
-    this.#source(this.session.src, b.until + 0.05);
-    this.dispatchEvent(new CustomEvent('resume', { bubbles: true }));
+    this.broken.get(b.index).heard = 0;
+    this.moved = performance.now();
+    if (await this.session.goPast(this.media, b.index)) return this.dispatchEvent(new CustomEvent('resume', { bubbles: true }));
+    this.stop.replaceChildren(make('p', {}, say('no-past')));
+    this.stop.hidden = false;
   }
 
   async #anyway(b) {
     const at = this.timed ? this.media.currentTime : 0;
     this.anyway.add(b.index);
-    this.stop.hidden = true;
     await this.session.showAnyway(b.index);
     this.#source(this.session.src, at);
     this.#tell();
@@ -191,7 +195,7 @@ export class Picture extends HTMLElement {
     if (this.broken.size) this.#watch('error');
     if (!this.stop.hidden || !this.media.getAttribute('src')) return;
     const cut = !this.timed || e?.code === MediaError.MEDIA_ERR_NETWORK, at = this.timed ? this.media.currentTime : 0;
-    const again = make('button', { type: 'button', click: () => { this.stop.hidden = true; this.#source(this.session?.src ?? this.getAttribute('src'), at); } }, say('again'));
+    const again = make('button', { type: 'button', click: () => this.#source(this.session?.src ?? this.getAttribute('src'), at) }, say('again'));
     this.stop.replaceChildren(make('p', {}, say(cut || this.media.readyState > 0 ? 'cut-off' : 'unplayable')), make('p', { class: 'choices' }, again));
     this.stop.hidden = false;
     this.dispatchEvent(new CustomEvent('halt', { bubbles: true }));
@@ -205,7 +209,7 @@ export class Picture extends HTMLElement {
     let wrong = false;
     for (const i of this.anyway) { // what comes after a part that is shown as it is may depend on it
       const b = this.broken.get(i);
-      wrong ||= b.from == null || t >= b.from - near && t < b.until + 2;
+      wrong ||= b.from == null || t >= b.from - 1 && t < b.until + 2;
     }
     if (wrong) on.push(['broken', '✗ ' + say('not-sealed')]);
     this.screen.classList.toggle('wrong', wrong);

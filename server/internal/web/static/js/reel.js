@@ -38,7 +38,7 @@ export class Reel {
     this.pictures.forEach((p, i) => {
       const here = this.#covers(i, this.at);
       if (this.pictures.length > 1) p.away.hidden = here;
-      if (here) p.media.currentTime = this.at - this.offsets[i];
+      if (here) p.seekTo(this.at - this.offsets[i]);
       else p.media.pause();
     });
     if (this.playing) this.#start();
