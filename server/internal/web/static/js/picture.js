@@ -147,7 +147,7 @@ export class Picture extends HTMLElement {
     if (event === 'seeking') this.moved = performance.now();
     this.#changed();
     const m = this.media;
-    if (!this.broken.size || !this.stop.hidden || this.timed && m.readyState > 2 && !m.error) return;
+    if (this.passing || !this.broken.size || !this.stop.hidden || this.timed && m.readyState > 2 && !m.error) return;
     const t = this.timed ? m.currentTime : 0;
     const b = [...this.broken.values()].find(x => !this.anyway.has(x.index) && x.heard >= (this.moved ?? 0) && (m.error || x.until == null || t < x.until + 1));
     if (b) this.#halt(b);
@@ -175,8 +175,11 @@ export class Picture extends HTMLElement {
   async #past(b) {
     this.stop.hidden = true;
     this.broken.get(b.index).heard = 0;
+    this.passing = true; // it tries several places
+    const went = await this.session.goPast(this.media, b.index);
+    this.passing = false;
     this.moved = performance.now();
-    if (await this.session.goPast(this.media, b.index)) return this.dispatchEvent(new CustomEvent('resume', { bubbles: true }));
+    if (went) return this.dispatchEvent(new CustomEvent('resume', { bubbles: true }));
     this.stop.replaceChildren(make('p', {}, say('no-past')));
     this.stop.hidden = false;
   }
@@ -193,7 +196,7 @@ export class Picture extends HTMLElement {
   #failed() {
     const e = this.media.error;
     if (this.broken.size) this.#watch('error');
-    if (!this.stop.hidden || !this.media.getAttribute('src')) return;
+    if (this.passing || !this.stop.hidden || !this.media.getAttribute('src')) return;
     const cut = !this.timed || e?.code === MediaError.MEDIA_ERR_NETWORK, at = this.timed ? this.media.currentTime : 0;
     const again = make('button', { type: 'button', click: () => this.#source(this.session?.src ?? this.getAttribute('src'), at) }, say('again'));
     this.stop.replaceChildren(make('p', {}, say(cut || this.media.readyState > 0 ? 'cut-off' : 'unplayable')), make('p', { class: 'choices' }, again));

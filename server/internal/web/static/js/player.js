@@ -372,7 +372,7 @@ const marks = { sound: '✓', incomplete: '!', broken: '✗' };
 // judge writes the verdict on top of the page.
 function judge(v) {
   const place = document.querySelector('#verdict');
-  if (!place || v.state === 'unavailable') return;
+  if (!place) return;
   place.dataset.state = v.state;
   place.querySelector('.mark').textContent = marks[v.state] ?? '○';
   place.querySelector('.lead').textContent = v.first;

@@ -45,7 +45,7 @@ export class Reel {
   }
 
   play() {
-    if (this.time >= this.end - 0.02) this.seek(0);
+    if (this.end > 0 && this.time >= this.end - 0.02) this.seek(0);
     this.playing = true;
     this.#start();
   }
