@@ -156,7 +156,7 @@ func TestCheckedDamage(t *testing.T) {
 	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.muted = true, `+theVideo+`.currentTime = %f, `+theVideo+`.play()`, from-3), nil))
 	w.until("words about the changed part", theNotice+`.textContent.includes('与记录仪签封的内容不一致')`)
 	w.run(chromedp.Evaluate(`[...`+theNotice+`.querySelectorAll('button')].find(b => b.textContent.startsWith('仍然显示')).click()`, nil))
-	w.until("the part to be shown", fmt.Sprintf(theVideo+`.currentTime > %f`, until))
+	w.until("the part to be shown, or words that it can't be", fmt.Sprintf(theVideo+`.currentTime > %f || `+theNotice+`.textContent.includes('无法解码')`, until))
 	if got := ask[string](w, `document.querySelector('.badges').textContent`); got != "✗ 与签封不一致" {
 		t.Errorf("what is not as sealed is marked %q", got)
 	}
@@ -185,6 +185,23 @@ func removeChunk(t *testing.T, s *system, rec string, index int) {
 	if err := os.Remove(found[0]); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestCheckedPhoto: a photo that was changed is not shown as one, but marked if somebody wants to see it.
+func TestCheckedPhoto(t *testing.T) {
+	s, recs, _ := withFootage(t, "--chunk-size", "256KiB")
+	damage(t, s, recs[photo], 1)
+	w := openBrowser(t, s)
+	w.visit("/recordings/" + recs[photo] + "?lang=en")
+	w.until("words about the changed part", theNotice+`.textContent.includes('do not match')`)
+	w.state("broken")
+	w.run(chromedp.Evaluate(theNotice+`.querySelector('button').click()`, nil))
+	w.until("the photo, marked", `(i => i.complete && i.naturalWidth > 0)(document.querySelector('.screen.wrong img'))`)
+	if got := ask[string](w, `document.querySelector('.badges').textContent`); got != "✗ Not as sealed" {
+		t.Errorf("what is not as sealed is marked %q", got)
+	}
+	w.state("broken")
+	w.shot("checked-photo")
 }
 
 // TestCheckedLies: a server that lies in its list of parts, or in its proofs, is found out; and where no worker is to be had, the page

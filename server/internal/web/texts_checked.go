@@ -24,6 +24,7 @@ var textsChecked = map[string][2]string{
 	"checked-list":          {"{at}: this server's list says something else than the recorder sealed. They are not shown.", "{at}：本服务器的清单与记录仪签封的内容不符，不予显示。"},
 	"checked-gone":          {"{at} are not in the vault any more. There is nothing to show.", "{at}已不在证据库中，无内容可显示。"},
 	"checked-absent":        {"{at} were lost by the device before they were stored. There is nothing to show.", "{at}在入库前由设备丢失，无内容可显示。"},
+	"checked-undecodable":   {"{at} do not match what the recorder sealed, and this browser can't decode them.", "{at}与记录仪签封的内容不一致，且本浏览器无法解码。"},
 	"checked-unreachable":   {"{at} could not be fetched from the server. Nothing is lost: try again when the connection is back.", "{at}无法从服务器取得。内容没有丢失：连接恢复后请重试。"},
 	"checked-more":          {"{n} more parts are sealed and not stored yet; open the page again to see them.", "另有 {n} 块已签封、尚未入库；请稍后重新打开本页。"},
 	"checked-line-parts":    {"{n} of {of} parts have the bytes that were sealed.", "{n} / {of} 块与签封的字节一致。"},

@@ -24,6 +24,7 @@ export class Parts {
     this.kept = new Map();    // bytes or promises of them, the oldest first
     this.allowed = new Map(); // what is given out of parts that are not right: zeros or raw
     this.right = new Set();   // parts whose bytes have the hash of the list
+    this.fetching = 0;
     this.ended = new AbortController();
     let offset = 0;
     for (const [index, p] of list.entries()) {
@@ -33,6 +34,9 @@ export class Parts {
     }
     this.stated = this.parts.map(p => p.from !== null);
   }
+
+  // busy says whether a part is being fetched.
+  get busy() { return this.fetching > 0; }
 
   get matched() { return this.right.size; }
 
@@ -155,6 +159,15 @@ export class Parts {
 
   // get fetches a part, and asks again for a while if the server can't be reached.
   async get(index) {
+    this.fetching++;
+    try {
+      return await this.ask(index);
+    } finally {
+      this.fetching--;
+    }
+  }
+
+  async ask(index) {
     for (let tried = 0; ; tried++) {
       try {
         const answer = await fetch(`/recordings/${this.rec}/parts/${index}`, {cache: 'no-store', signal: this.ended.signal});

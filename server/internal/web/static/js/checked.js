@@ -3,6 +3,7 @@
 // the browser. Until it has answered, parts are held against the server's list, and none counts as checked.
 import {Parts} from '/js/checked-parts.js';
 
+const STARVES = 600; // milliseconds that an element is without data before a part is to blame
 const sessions = new Map();
 let controlled; // promise of whether a service worker answers for this page
 
@@ -68,6 +69,7 @@ function serve({data, ports: [port]}) {
     try {
       const bytes = await session.read.bytes(at, until);
       at += bytes.length;
+      session.given++;
       port.postMessage({bytes, last: at >= until}, [bytes.buffer]);
     } catch (error) {
       port.postMessage({failed: String(error?.message ?? error)});
@@ -116,6 +118,14 @@ class Session {
     this.proof = null; // what the verifier answered
     this.verdict = null;
     this.duration = 0;
+    this.given = 0;  // pieces handed to the player
+    this.hit = null; // the part that a stream stopped at
+  }
+
+  // watch tells the session which element plays it. A player reads ahead: with this, onbroken comes when nothing more can be played before
+  // the part, and not when it is first read.
+  watch(media) {
+    this.media = media;
   }
 
   async start(worker) {
@@ -152,7 +162,7 @@ class Session {
   }
 
   // passOver gives up a part that can't be shown: the player goes on behind it, and zeros stand in its place for whatever reads ahead.
-  passOver(index) { this.read.allow(index, 'zeros'); }
+  passOver(index) { this.allow(index, 'zeros'); }
 
   // goPast passes a part over and has the player play on behind it, and says whether that went. Where a picture that others build upon
   // begins in that part, they can't be decoded either: it tries a little later, and later again.
@@ -167,7 +177,19 @@ class Session {
   }
 
   // showAnyway lets a part's bytes through as they lie in the vault. The player marks them.
-  showAnyway(index) { this.read.allow(index, 'raw'); }
+  showAnyway(index) { this.allow(index, 'raw'); }
+
+  allow(index, how) {
+    if (this.hit?.index === index) this.hit = null;
+    this.read.allow(index, how);
+  }
+
+  // goThrough shows a part anyway and has the player play on. Changed bytes need not make sense to it: if they do not, onbroken says so.
+  async goThrough(media, index) {
+    this.showAnyway(index);
+    media.addEventListener('error', () => this.tell({index, reason: 'undecodable'}), {once: true});
+    await playsFrom(media, this.src, media.currentTime);
+  }
 
   // checkAll checks every part that was not checked yet, one after the other. It does not keep their bytes.
   async checkAll(signal) {
@@ -188,7 +210,29 @@ class Session {
     this.judge();
   }
 
-  found({index, reason}) {
+  found(hit) {
+    if (this.media?.readyState === undefined || hit.reason === 'list') {
+      this.tell(hit);
+      return;
+    }
+    this.hit = hit;
+    this.starved = 0;
+    this.looking ??= setInterval(() => this.look(), STARVES / 3);
+  }
+
+  // look sees whether the element has nothing left to play and nothing comes, for lack of the part that was hit.
+  look() {
+    const {media, hit, given} = this;
+    const hungry = media.error || media.readyState <= media.HAVE_CURRENT_DATA && !media.ended;
+    this.starved = hungry && !this.read.busy && given === this.seen ? this.starved + 1 : 0;
+    this.seen = given;
+    if (!this.closed && hit && this.starved < 3) return;
+    clearInterval(this.looking);
+    this.looking = this.hit = null;
+    if (!this.closed && hit) this.tell(hit);
+  }
+
+  tell({index, reason}) {
     const {from, until} = this.parts[index];
     this.calls.onbroken?.({index, from, until, reason, text: this.words(index, reason)});
   }

@@ -3,6 +3,8 @@
 import { open } from '/js/checked.js';
 import { clock, make, say } from '/js/page.js';
 
+const patience = 2000; // milliseconds until an error that the session does not explain is shown
+
 // isGone reports whether a part's bytes are not there, rather than others.
 function isGone(b) { return b.reason === 'gone' || b.reason === 'absent'; }
 
@@ -35,7 +37,7 @@ export class Picture extends HTMLElement {
     this.trouble = make('ul', { class: 'trouble', hidden: true });
     this.screen = make('div', { class: 'screen screen-' + this.kind }, this.media, this.away, this.stop, this.badges);
     this.append(this.name, this.screen, this.check, this.trouble);
-    for (const event of ['waiting', 'stalled', 'ended', 'timeupdate', 'seeking']) this.media.addEventListener(event, () => this.#watch(event));
+    for (const event of ['waiting', 'ended', 'timeupdate', 'seeking']) this.media.addEventListener(event, () => this.#changed());
     this.media.addEventListener('error', () => this.#failed());
     this.media.addEventListener('loadedmetadata', () => this.#changed());
     this.#frames();
@@ -60,6 +62,7 @@ export class Picture extends HTMLElement {
     const s = this.session;
     this.parts = s?.parts ?? [];
     this.states = s?.states ?? [];
+    s?.watch?.(this.media);
     if (s?.verdict) this.#judge(s.verdict);
     if (this.checked && s.checkAll) this.check.prepend(this.all = make('button', { type: 'button', class: 'lesser all', click: () => this.#checkAll() }, say('check-all')));
     if (this.timed) this.media.addEventListener('durationchange', () => { s?.setDuration?.(this.media.duration); this.#tell(); });
@@ -101,7 +104,6 @@ export class Picture extends HTMLElement {
 
   #source(src, at) {
     this.stop.hidden = true;
-    this.moved = performance.now();
     this.media.src = src;
     if (!this.timed) return;
     this.media.load();
@@ -133,24 +135,13 @@ export class Picture extends HTMLElement {
     this.dispatchEvent(new CustomEvent('verdict', { bubbles: true, detail: verdict }));
   }
 
+  // broke is told of a part that is not as sealed once nothing more can be played in front of it.
   #broke({ index, from, until, reason, text }) {
-    if (this.anyway.has(index)) return;
+    if (this.anyway.has(index) && reason !== 'undecodable') return;
     const part = this.parts[index] ?? this.session?.parts[index];
-    this.broken.set(index, { index, from: from ?? part?.from, until: until ?? part?.until, reason, text, heard: performance.now() });
+    this.broken.set(index, { index, from: from ?? part?.from, until: until ?? part?.until, reason, text });
     this.#tell();
-    this.#watch('broken');
-  }
-
-  // watch stops where nothing more can be shown in front of what does not match: the element itself only stalls there. It reads ahead, so
-  // that what lies before may still play.
-  #watch(event) {
-    if (event === 'seeking') this.moved = performance.now();
-    this.#changed();
-    const m = this.media;
-    if (this.passing || !this.broken.size || !this.stop.hidden || this.timed && m.readyState > 2 && !m.error) return;
-    const t = this.timed ? m.currentTime : 0;
-    const b = [...this.broken.values()].find(x => !this.anyway.has(x.index) && x.heard >= (this.moved ?? 0) && (m.error || x.until == null || t < x.until + 1));
-    if (b) this.#halt(b);
+    if (!this.passing) this.#halt(this.broken.get(index));
   }
 
   #halt(b) {
@@ -173,33 +164,46 @@ export class Picture extends HTMLElement {
   }
 
   async #past(b) {
-    this.stop.hidden = true;
-    this.broken.get(b.index).heard = 0;
-    this.passing = true; // it tries several places
-    const went = await this.session.goPast(this.media, b.index);
-    this.passing = false;
-    this.moved = performance.now();
-    if (went) return this.dispatchEvent(new CustomEvent('resume', { bubbles: true }));
+    if (await this.#while(() => this.session.goPast(this.media, b.index))) return this.#resume();
     this.stop.replaceChildren(make('p', {}, say('no-past')));
     this.stop.hidden = false;
   }
 
   async #anyway(b) {
-    const at = this.timed ? this.media.currentTime : 0;
     this.anyway.add(b.index);
-    await this.session.showAnyway(b.index);
-    this.#source(this.session.src, at);
+    this.stop.hidden = true;
     this.#tell();
-    this.dispatchEvent(new CustomEvent('resume', { bubbles: true }));
+    if (this.timed) {
+      await this.session.goThrough(this.media, b.index);
+      if (this.stop.hidden) this.#resume();
+      return;
+    }
+    this.session.showAnyway(b.index);
+    this.#source(this.session.src);
   }
 
+  // while lets the session try several places: what the element complains of meanwhile is not the last word.
+  async #while(act) {
+    this.stop.hidden = true;
+    this.passing = true;
+    const went = await act();
+    this.passing = false;
+    return went;
+  }
+
+  #resume() { this.dispatchEvent(new CustomEvent('resume', { bubbles: true })); }
+
+  // failed waits for the session's word on what is wrong, and without one says what the element says.
   #failed() {
-    const e = this.media.error;
-    if (this.broken.size) this.#watch('error');
-    if (this.passing || !this.stop.hidden || !this.media.getAttribute('src')) return;
-    const cut = !this.timed || e?.code === MediaError.MEDIA_ERR_NETWORK, at = this.timed ? this.media.currentTime : 0;
+    if (this.passing || !this.media.getAttribute('src')) return;
+    setTimeout(() => { if (!this.timed || this.media.error) this.#complain(); }, this.checked ? patience : 0);
+  }
+
+  #complain() {
+    if (this.passing || !this.stop.hidden) return;
+    const e = this.media.error, cut = !this.timed || e?.code === MediaError.MEDIA_ERR_NETWORK, at = this.timed ? this.media.currentTime : null;
     const again = make('button', { type: 'button', click: () => this.#source(this.session?.src ?? this.getAttribute('src'), at) }, say('again'));
-    this.stop.replaceChildren(make('p', {}, say(cut || this.media.readyState > 0 ? 'cut-off' : 'unplayable')), make('p', { class: 'choices' }, again));
+    this.stop.replaceChildren(make('p', {}, say(cut || this.timed && this.media.readyState > 0 ? 'cut-off' : 'unplayable')), make('p', { class: 'choices' }, again));
     this.stop.hidden = false;
     this.dispatchEvent(new CustomEvent('halt', { bubbles: true }));
   }
