@@ -117,7 +117,7 @@ func TestCheckedDamage(t *testing.T) {
 	bad, gone := parts/2, parts*3/4
 	w := openBrowser(t, s)
 	w.checkedPage(rec, "en")
-	w.run(chromedp.Evaluate(theVideo+`.muted = true, `+theVideo+`.play()`, nil))
+	w.run(chromedp.Evaluate(theVideo+`.muted = true, `+theVideo+`.play().catch(() => 0)`, nil))
 	w.until("the film to play", theVideo+`.currentTime > 0.5`)
 	damage(t, s, rec, bad)
 	removeChunk(t, s, rec, gone)
@@ -125,7 +125,7 @@ func TestCheckedDamage(t *testing.T) {
 
 	length := ask[float64](w, theVideo+`.duration`)
 	from, until := length*float64(bad)*chunk/float64(len(long)), length*float64(bad+1)*chunk/float64(len(long))
-	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.currentTime = %f, `+theVideo+`.play()`, from-4), nil))
+	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.currentTime = %f, `+theVideo+`.play().catch(() => 0)`, from-4), nil))
 	w.until("words about the changed part", theNotice+`.textContent.includes('do not match')`)
 	at, text := ask[float64](w, theVideo+`.currentTime`), ask[string](w, theNotice+`.textContent`)
 	stated := regexp.MustCompile(`^✗ Seconds (\d+) to (\d+) \(about\) do not match what the recorder sealed\. They are not shown\.`).FindStringSubmatch(text)
@@ -146,14 +146,14 @@ func TestCheckedDamage(t *testing.T) {
 	w.until("playback behind the part", fmt.Sprintf(theVideo+`.currentTime > %f + 0.5 && !`+theVideo+`.paused`, until))
 	w.state("broken")
 
-	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.currentTime = %f, `+theVideo+`.play()`, length*float64(gone)*chunk/float64(len(long))-3), nil))
+	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.currentTime = %f, `+theVideo+`.play().catch(() => 0)`, length*float64(gone)*chunk/float64(len(long))-3), nil))
 	w.until("words about the part that is gone", theNotice+`.textContent.includes('are not in the vault any more')`)
 	if n := ask[int](w, theNotice+`.querySelectorAll('button').length`); n != 1 {
 		t.Errorf("%d ways are offered where there is nothing to show", n)
 	}
 
 	w.checkedPage(rec, "zh-CN")
-	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.muted = true, `+theVideo+`.currentTime = %f, `+theVideo+`.play()`, from-3), nil))
+	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.muted = true, `+theVideo+`.currentTime = %f, `+theVideo+`.play().catch(() => 0)`, from-3), nil))
 	w.until("words about the changed part", theNotice+`.textContent.includes('与记录仪签封的内容不一致')`)
 	w.run(chromedp.Evaluate(`[...`+theNotice+`.querySelectorAll('button')].find(b => b.textContent.startsWith('仍然显示')).click()`, nil))
 	w.until("the part to be shown, or words that it can't be", fmt.Sprintf(theVideo+`.currentTime > %f || `+theNotice+`.textContent.includes('无法解码')`, until))
