@@ -50,6 +50,9 @@ type settings struct {
 
 	QuarantineBytes   configfile.Size `help:"Quarantine of one device, bytes." default:"256MiB"`
 	QuarantineEntries int             `help:"Quarantine of one device, entries." default:"1000"`
+	MediaWorkers      int             `help:"Recordings from which pictures are made at once; 0: none are made." default:"1"`
+	MediaBytes        configfile.Size `help:"What pictures and waveforms may take up in the state folder, about." default:"4GiB"`
+	MediaDerive       bool            `help:"Make a copy of all that browsers can't play, without being asked."`
 	MaxConnections    int             `help:"Connections at once, for each address." default:"512"`
 	RememberedChunks  int             `help:"Chunks whose places are kept in memory." default:"200000"`
 	LogLevel          slog.Level      `help:"debug, info, warn or error." default:"info"`
@@ -69,6 +72,8 @@ func (s *settings) check() error {
 		return usagef("quarantine: it must hold one batch at least, %d bytes", transport.MaxBatch)
 	case s.MaxConnections < 4 || s.RememberedChunks < 1:
 		return usagef("max-connections and remembered-chunks: too few")
+	case s.MediaWorkers < 0 || s.MediaWorkers > 64 || s.MediaBytes < 1<<20:
+		return usagef("media-workers is 0 to 64, media-bytes at least 1MiB")
 	case s.S3Endpoint == "" && s.S3Bucket != "":
 		return usagef("s3-bucket without s3-endpoint")
 	}

@@ -25,6 +25,7 @@ import (
 	"camseal/server/internal/export"
 	"camseal/server/internal/ingest"
 	"camseal/server/internal/ledger"
+	"camseal/server/internal/media"
 	"camseal/server/internal/officers"
 )
 
@@ -40,6 +41,7 @@ type core struct {
 	exporter *export.Exporter
 	ingest   *ingest.Service
 	officers *officers.Store
+	media    *media.Maker
 	ready    chan struct{} // closed when all that a former run logged is applied
 
 	headerDeadline time.Duration
@@ -102,6 +104,7 @@ func openCore(e *env) (c *core, err error) {
 		}
 	})
 	c.work.Go(func() { c.catchUp(ctx) })
+	c.work.Go(func() { c.media.Run(ctx) })
 	return c, nil
 }
 
@@ -233,7 +236,9 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
 		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
 		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Ready: c.ready})
-	return nil
+	c.media, err = media.New(e.ctx, media.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Book: c.book, Dir: s.path(dirMedia), TempDir: s.path(dirTemp),
+		MaxBytes: int64(s.MediaBytes), Workers: s.MediaWorkers, Always: s.MediaDerive, Now: e.now, Slog: e.log})
+	return err
 }
 
 // loadRoots reads a folder of roots; none has no roots.

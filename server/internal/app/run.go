@@ -85,7 +85,7 @@ func stop(servers []server) error {
 
 func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
 	page, err := web.New(web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, Cases: &casework.Cases{Book: c.book, Catalog: c.catalog}, LoggedAt: c.loggedAt,
-		Register: c.officers.Current, HeaderDeadline: time.Duration(e.settings.HeaderDeadline), Now: e.now, Slog: e.log})
+		Register: c.officers.Current, Media: c.media, HeaderDeadline: time.Duration(e.settings.HeaderDeadline), Now: e.now, Slog: e.log})
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,11 @@ func ManifestKey(device evidence.DeviceID, rec evidence.RecordingID, chunks uint
 	return fmt.Sprintf("%smanifests/%08d-%s", RecordingPrefix(device, rec), chunks, hash)
 }
 
+// DerivedKey is the key of a copy that was made from a recording's original, for browsers to play.
+func DerivedKey(device evidence.DeviceID, rec evidence.RecordingID, hash evidence.Digest) string {
+	return RecordingPrefix(device, rec) + "derived/" + hash.String()
+}
+
 // RecordingPrefix is what the keys of one recording begin with.
 func RecordingPrefix(device evidence.DeviceID, rec evidence.RecordingID) string {
 	return "recordings/" + device.String() + "/" + rec.String() + "/"

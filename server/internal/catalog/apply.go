@@ -206,6 +206,10 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 		return allowed(ctx, q, e, &ev)
 	case ActQuarantined:
 		return forked(ctx, q, e, &ev)
+	case ActDerivedAsked:
+		return derivedAsked(ctx, q, e, &ev)
+	case ActDerivedMade:
+		return derivedMade(ctx, q, e, &ev)
 	}
 	return nil
 }

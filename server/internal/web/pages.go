@@ -69,8 +69,13 @@ func (s *site) list(c *gin.Context) {
 // rows describes recordings of a list.
 func (s *site) rows(ctx context.Context, list []catalog.Listed) (out []row, err error) {
 	reg, _ := s.register(ctx)
+	looks, err := s.looks(ctx, list)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range list {
 		v := rowOf(r.Recording, r.Class)
+		v.Poster, v.Duration = looks[r.Rec].Poster, looks[r.Rec].Duration
 		if err := s.describe(&v, reg); err != nil {
 			return nil, err
 		}
@@ -191,8 +196,14 @@ func (s *site) recording(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	made, err := s.made(c.Request.Context(), &v)
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
 	data := struct {
 		Frame
+		M       makings
 		R       row
 		A       about
 		Times   []string
@@ -200,7 +211,7 @@ func (s *site) recording(c *gin.Context) {
 		Custody []db.Custody
 		Media   string
 		Lock    evidence.Lock
-	}{Frame: s.frame(c, "recording"), R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
+	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
 	data.Times = times.Text(verify.Lang(data.Lang))
 	data.Title, data.Dark = v.Label(data.Frame), true
 	c.Header("Content-Security-Policy", playerPolicy)

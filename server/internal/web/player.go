@@ -15,6 +15,7 @@ import (
 
 	"camseal/server/internal/auth"
 	"camseal/server/internal/catalog"
+	"camseal/server/internal/media"
 )
 
 const (
@@ -46,14 +47,17 @@ type picture struct {
 	Derived bool   // it is not the original
 }
 
-// newPlayer shows recordings, one or several in step.
-func newPlayer(f Frame, rows ...row) player {
-	p := player{F: f, Alone: len(rows) == 1}
-	for _, r := range rows {
-		p.Pictures = append(p.Pictures, picture{R: r, Kind: r.Player(), Src: "/recordings/" + r.Rec + "/original"})
-	}
-	return p
+func originalOf(r row) picture {
+	return picture{R: r, Kind: r.Player(), Src: "/recordings/" + r.Rec + "/original"}
 }
+
+// copyOf is a recording's derived copy.
+func copyOf(r row, mediaType string) picture {
+	return picture{R: r, Kind: playerOf(mediaType), Src: "/recordings/" + r.Rec + "/derived", Derived: true}
+}
+
+// alone is a player of one recording.
+func alone(p picture, f Frame) player { return player{F: f, Pictures: []picture{p}, Alone: true} }
 
 // Words are the player's texts as JSON, in the page's language.
 func (p player) Words() (string, error) {
@@ -128,9 +132,13 @@ func (s *site) sideBySide(c *gin.Context) {
 		return
 	}
 	copy(data.IDs[:], ids)
-	var rows []row
+	var shown []picture
 	for _, id := range ids {
 		v, err := s.findOther(c, id)
+		var made makings
+		if err == nil {
+			made, err = s.made(c.Request.Context(), &v)
+		}
 		if errors.Is(err, catalog.ErrUnknown) {
 			s.sorry(c, http.StatusNotFound, "no-recording")
 			return
@@ -140,10 +148,12 @@ func (s *site) sideBySide(c *gin.Context) {
 			return
 		}
 		if k := v.Player(); k == "video" || k == "audio" {
-			rows = append(rows, v)
+			shown = append(shown, originalOf(v))
+		} else if made.Copy == media.CopyMade {
+			shown = append(shown, copyOf(v, made.D.MediaType))
 		}
 	}
-	data.Dark, data.Enough, data.P = true, len(rows) > 1 && len(rows) == len(ids), newPlayer(data.Frame, rows...)
+	data.Dark, data.Enough, data.P = true, len(shown) > 1 && len(shown) == len(ids), player{F: data.Frame, Pictures: shown}
 	c.Header("Content-Security-Policy", playerPolicy)
 	s.page(c, http.StatusOK, "side.html", data)
 }

@@ -101,8 +101,13 @@ func (s *site) timelineOf(ctx context.Context, f Frame, v row) (*timeline, error
 	if err != nil {
 		return nil, err
 	}
-	t := &timeline{Name: v.Label(f), Device: v.Device, Duration: uint64(v.Duration), Arriving: v.State == "open" || v.State == "seen" || v.State == "partly",
+	t := &timeline{Name: v.Label(f), Device: v.Device, Arriving: v.State == "open" || v.State == "seen" || v.State == "partly",
 		Gaps: gapsOf(f, &view), Resets: []int64{}, Sequence: []neighbour{}}
+	made, err := s.Catalog.Media(ctx, v.Device, v.Rec)
+	if err != nil && !errors.Is(err, catalog.ErrUnknown) {
+		return nil, err
+	}
+	t.Strip, t.Wave, t.Duration = made.Strip == 1, made.Wave == 1, uint64(made.Duration)
 	if view.Close != nil && view.Close.Duration > 0 {
 		t.Duration = view.Close.Duration
 	}

@@ -73,7 +73,8 @@ var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups":
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
 	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
 	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} }, "len64": func(list []db.Unrecorded) int64 { return int64(len(list)) },
-	"player": func(r row, f Frame) player { return newPlayer(f, r) },
+	"player": func(r row, f Frame) player { return alone(originalOf(r), f) },
+	"copied": func(r row, mediaType string, f Frame) player { return alone(copyOf(r, mediaType), f) },
 	"pair":   func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
 
 // pair, attempted and rows hand a part of a page its frame too.
@@ -153,6 +154,7 @@ type row struct {
 	// Of what was made from it for looking at.
 	Poster   bool  // there is a picture at /recordings/ID/poster
 	Duration int64 // milliseconds; 0: not known
+	Odd      bool  // browsers can't show what is in it, whatever its type says
 }
 
 func rowOf(r db.Recording, class string) row {
@@ -187,7 +189,7 @@ func (r row) Label(f Frame) string {
 
 // Player says how a browser may show the original: video, audio, img, or nothing.
 func (r row) Player() string {
-	if r.StoredChunks == 0 {
+	if r.StoredChunks == 0 || r.Odd {
 		return ""
 	}
 	return playerOf(r.MediaType)

@@ -25,6 +25,7 @@ import (
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/export"
+	"camseal/server/internal/media"
 )
 
 //go:embed templates/*.html static
@@ -39,6 +40,8 @@ type Config struct {
 	Cases    *casework.Cases
 	LoggedAt func(ctx context.Context, index uint64) (*time.Time, error) // the server's time of a log leaf; nil: not on record
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
+
+	Media *media.Maker
 
 	HeaderDeadline time.Duration // from when sealing began to the case header
 

@@ -11,6 +11,7 @@ import (
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/media"
 )
 
 // Every text that a page asks for is there, in both languages, and every text is asked for.
@@ -33,6 +34,16 @@ func TestTextsAreComplete(t *testing.T) {
 	}
 	for _, a := range []string{casework.ActExport, catalog.ActQuarantined} {
 		used["act-"+a] = true
+	}
+	for _, a := range []string{catalog.ActDerivedAsked, catalog.ActDerivedMade} {
+		used["act-"+a] = true
+	}
+	for _, f := range []string{media.FailureUnreadable, media.FailureTime, media.FailureFlood, media.FailureWrong, media.FailureSpace, media.FailureVault,
+		media.FailureSandbox, media.FailureInterrupted, media.FailureOther} {
+		used["failure-"+f] = true
+	}
+	for _, w := range []string{"no-copy", "copy-wrong"} {
+		used[w] = true
 	}
 	for _, v := range []catalog.Vouched{catalog.VouchedMaker, catalog.VouchedTrial, catalog.VouchedNobody, catalog.VouchedSoftware} {
 		used["vouched-"+v] = true

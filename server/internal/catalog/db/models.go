@@ -57,6 +57,22 @@ type Custody struct {
 	Event    string
 }
 
+type Derived struct {
+	Device     string
+	Rec        string
+	AskedAt    int64
+	AskedBy    string
+	AskedIndex int64
+	MadeAt     int64
+	MadeIndex  sql.NullInt64
+	Hash       string
+	Size       int64
+	MediaType  string
+	Tool       string
+	Settings   string
+	FromHash   string
+}
+
 type Device struct {
 	Device        string
 	Class         string
@@ -93,6 +109,34 @@ type Gap struct {
 	BeforeSeq int64
 	FromValue string
 	ToValue   string
+}
+
+type Medium struct {
+	Device        string
+	Rec           string
+	StoredChunks  int64
+	Kind          string
+	Container     string
+	Video         string
+	Audio         string
+	Duration      int64
+	Width         int64
+	Height        int64
+	Rate          int64
+	Playable      int64
+	Poster        int64
+	Strip         int64
+	Wave          int64
+	Bytes         int64
+	UsedAt        int64
+	Failure       string
+	Detail        string
+	Tries         int64
+	NextAt        sql.NullInt64
+	DeriveFailure string
+	DeriveDetail  string
+	DeriveTries   int64
+	DeriveNext    int64
 }
 
 type Meta struct {
