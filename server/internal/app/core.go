@@ -42,6 +42,7 @@ type core struct {
 	ingest   *ingest.Service
 	officers *officers.Store
 	media    *media.Maker
+	cases    *casework.Cases
 	ready    chan struct{} // closed when all that a former run logged is applied
 
 	headerDeadline time.Duration
@@ -226,6 +227,11 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.registry = devices.New(devices.Config{Catalog: c.catalog, Log: c.log, Book: c.book, Tokens: tokensOf(e), HomeLog: vkey, CA: ca, CAKey: caKey,
 		Roots: roots, TrialRoots: trial, AllowUnknownMaker: s.AllowUnknownMaker, Rand: rand.Reader, Now: e.now, Slog: e.log})
 	c.officers = &officers.Store{Vault: c.vault, Catalog: c.catalog, Book: c.book, Until: logUntil}
+	zone, err := s.zone()
+	if err != nil {
+		return err
+	}
+	c.cases = &casework.Cases{Book: c.book, Catalog: c.catalog, Zone: zone, Register: c.officers.Current, TempDir: s.path(dirTemp)}
 	trust, err := s.trust(vkey)
 	if err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"camseal/server/internal/casework"
 	"camseal/server/internal/web"
 )
 
@@ -84,7 +83,7 @@ func stop(servers []server) error {
 }
 
 func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
-	page, err := web.New(web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, Cases: &casework.Cases{Book: c.book, Catalog: c.catalog}, LoggedAt: c.loggedAt,
+	page, err := web.New(web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, Cases: c.cases, LoggedAt: c.loggedAt,
 		Register: c.officers.Current, Media: c.media, HeaderDeadline: time.Duration(e.settings.HeaderDeadline), Now: e.now, Slog: e.log})
 	if err != nil {
 		return nil, err

@@ -191,13 +191,18 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 	if err := q.InsertCustody(ctx, row); err != nil {
 		return err
 	}
-	if ev.Act == ActRegisterSet {
+	switch ev.Act {
+	case ActRegisterSet:
 		return registerSet(ctx, q, e, &ev)
+	case ActCalendarSet:
+		return calendarSet(ctx, q, e, &ev)
 	}
-	if ev.Device == nil {
-		return nil
+	if err := applyCase(ctx, q, e, &ev, raw); err != nil || ev.Device == nil {
+		return err
 	}
 	switch ev.Act {
+	case ActMarked:
+		return marked(ctx, q, e, &ev)
 	case ActEnrolled, ActRegistered:
 		return enrolled(ctx, q, e, &ev)
 	case ActSoftwareChanged:

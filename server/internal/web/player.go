@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"camseal/server/internal/auth"
+	"camseal/server/internal/casefile"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/media"
 )
@@ -89,7 +90,10 @@ func (s *site) mark(c *gin.Context) {
 	if err == nil {
 		err = s.Cases.Mark(c.Request.Context(), s.me(c), key.Rec, at, text)
 	}
+	var refused *casefile.Refused
 	switch {
+	case errors.As(err, &refused):
+		s.sorry(c, http.StatusBadRequest, refused.Key)
 	case err != nil:
 		s.fail(c, err)
 	case c.GetHeader("Accept") == gin.MIMEJSON:

@@ -20,7 +20,7 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.checkedRoutes(), s.playerRoutes(), s.mediaRoutes())
+	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.checkedRoutes(), s.playerRoutes(), s.mediaRoutes(), s.calendarRoutes())
 }
 
 func (s *site) commonRoutes() []Route {

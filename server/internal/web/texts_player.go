@@ -93,6 +93,7 @@ var textsPlayer = map[string][2]string{
 	"player-waiting":      {"Waiting for {name}", "正在等待 {name}"},
 
 	"mark-here":     {"Mark an important moment", "添加重点标记"},
+	"marked":        {"Marked here by people", "人工标记"},
 	"mark-at":       {"At", "时间"},
 	"mark-text":     {"What matters here", "标记说明"},
 	"mark-do":       {"Mark", "标记"},

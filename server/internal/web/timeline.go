@@ -159,9 +159,20 @@ func (s *site) drawnMarks(ctx context.Context, r db.Recording, duration uint64) 
 	if err != nil {
 		return nil, 0, err
 	}
-	marks := make([]drawnMark, 0, len(said))
+	key, err := keyOf(r)
+	if err != nil {
+		return nil, 0, err
+	}
+	people, err := s.Catalog.ViewerMarks(ctx, key.Device, key.Rec, readMarks)
+	if err != nil {
+		return nil, 0, err
+	}
+	marks := make([]drawnMark, 0, len(said)+len(people))
 	for _, m := range said {
 		marks = append(marks, drawnMark{At: m.Body.Moment, Text: verify.Display(m.Body.Text)})
+	}
+	for _, m := range people {
+		marks = append(marks, drawnMark{At: uint64(m.Moment), Text: verify.Display(m.Text), By: m.Actor})
 	}
 	return thinned(marks, duration), len(marks), nil
 }

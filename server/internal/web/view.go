@@ -36,6 +36,7 @@ var navigation = []struct {
 	May auth.Permission
 }{
 	{NavItem{"recordings", "/"}, auth.SeeRecordings},
+	{NavItem{"calendar", "/calendar"}, auth.Calendar},
 }
 
 // May reports whether the reader may do something.
@@ -69,7 +70,7 @@ func langKeep(l lang) *http.Cookie {
 	return &http.Cookie{Name: langCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 }
 
-var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
+var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups": groups, "short": short, "ms": func(n int64) uint64 { return uint64(max(0, n)) }, "deref": func(n *uint64) uint64 { return *n },
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
 	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
 	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} }, "len64": func(list []db.Unrecorded) int64 { return int64(len(list)) },

@@ -37,9 +37,9 @@ type Config struct {
 	Log      *catalog.Projector
 	Vault    archive.Vault
 	Exporter *export.Exporter
-	Cases    *casework.Cases
 	LoggedAt func(ctx context.Context, index uint64) (*time.Time, error) // the server's time of a log leaf; nil: not on record
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
+	Cases    *casework.Cases
 
 	Media *media.Maker
 

@@ -8,6 +8,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
@@ -54,6 +55,18 @@ func TestTextsAreComplete(t *testing.T) {
 	playerWords(t, used)
 	for key := range textsChecked { // handed to the script by prefix
 		used[key] = true
+	}
+	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
+		used["act-"+a] = true
+	}
+	for _, r := range casefile.Reasons {
+		used["rule-"+r] = true
+	}
+	for _, k := range casework.ConcernKeys {
+		used[k] = true
+	}
+	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
+		used[k] = true
 	}
 	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
 	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {
