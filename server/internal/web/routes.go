@@ -28,6 +28,7 @@ func (s *site) routes() []Route {
 		s.searchRoutes(),
 		s.recordingRoutes(),
 		s.checkedRoutes(),
+		s.playerRoutes(),
 		s.mediaRoutes(),
 		s.caseRoutes(),
 		s.calendarRoutes(),

@@ -61,6 +61,7 @@ var texts = together(
 	textsSearch,
 	textsPeople,
 	textsChecked,
+	textsPlayer,
 	textsRules,
 	textsMedia,
 	textsCases,

@@ -78,7 +78,10 @@ func langKeep(l lang) *http.Cookie {
 var functions = template.FuncMap{"framed": withFrame, "bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
 	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
+	"ms":        func(n int64) uint64 { return uint64(max(0, n)) },
 	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} },
+	"player":    func(r row, f Frame) player { return alone(originalOf(r), f) },
+	"copied":    func(r row, mediaType string, f Frame) player { return alone(copyOf(r, mediaType), f) },
 	"pair":      func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
 
 // pair, attempted and rows hand a part of a page its frame too.
