@@ -3,19 +3,21 @@
 // the browser. Until it has answered, parts are held against the server's list, and none counts as checked.
 import {Parts} from '/js/checked-parts.js';
 
+const STARVES = 600; // milliseconds that an element is without data before a part is to blame
+const FIRST = 2000;  // milliseconds that the first picture has to itself
 const sessions = new Map();
 let controlled; // promise of whether a service worker answers for this page
 
 // open begins a session for a recording. onpart(index, state), onverdict(verdict), onbroken({index, from, until, reason, text}) may be left out.
 export async function open(rec, {parts: sealed, onpart, onverdict, onbroken} = {}) {
   const worker = controller();
-  const list = sealed ?? await fetch(`/recordings/${rec}/parts`, {cache: 'no-store'}).then(answer => {
+  const list = sealed ?? await fetch(`/recordings/${rec}/parts`).then(answer => {
     if (!answer.ok) throw new Error(`the list of parts: ${answer.status}`);
     return answer.json();
   });
   const session = new Session(rec, list, {onpart, onverdict, onbroken});
   if (window.crypto?.subtle && list.parts.length > 0) session.read.load(0).catch(() => {}); // while the worker starts
-  await session.start(await worker);
+  session.start(await worker);
   return session;
 }
 
@@ -25,17 +27,18 @@ function controller() {
     const all = navigator.serviceWorker;
     if (!all || !window.crypto?.subtle) return false;
     try {
-      const taken = new Promise(resolve => {
-        all.addEventListener('controllerchange', () => resolve(), {once: true});
-        setTimeout(resolve, 8000);
-      });
-      const registered = await all.register('/checked-worker.js', {scope: '/'});
-      if (!all.controller) {
-        registered.active?.postMessage('claim'); // a page that was reloaded past the worker
-        await taken;
-      }
       all.addEventListener('message', serve);
       all.startMessages();
+      const registered = all.register('/checked-worker.js', {scope: '/'});
+      if (!all.controller) {
+        const taken = new Promise(resolve => {
+          all.addEventListener('controllerchange', () => resolve(), {once: true});
+          setTimeout(resolve, 8000);
+        });
+        (await registered).active?.postMessage('claim'); // a page that was reloaded past the worker
+        await taken;
+      }
+      registered.catch(() => {}); // a worker is there; a newer one can come with the next page
       return all.controller !== null;
     } catch {
       return false;
@@ -68,6 +71,7 @@ function serve({data, ports: [port]}) {
     try {
       const bytes = await session.read.bytes(at, until);
       at += bytes.length;
+      session.given++;
       port.postMessage({bytes, last: at >= until}, [bytes.buffer]);
     } catch (error) {
       port.postMessage({failed: String(error?.message ?? error)});
@@ -86,6 +90,21 @@ function rangeOf(header, size) {
   return from < until ? [from, until] : null;
 }
 
+// playsFrom sets the source anew, for a stream that failed does not go on by itself, and says whether it plays from a time on.
+function playsFrom(media, src, at) {
+  return new Promise(resolve => {
+    const heard = new AbortController();
+    const end = plays => { heard.abort(); clearTimeout(late); resolve(plays); };
+    const late = setTimeout(end, 15000, false);
+    const on = (event, act) => media.addEventListener(event, act, {signal: heard.signal});
+    on('loadedmetadata', () => { media.currentTime = at; media.play().catch(() => {}); });
+    on('error', () => end(false));
+    on('timeupdate', () => { if (!media.seeking && media.currentTime > at + 0.1) end(true); });
+    media.src = src;
+    media.load();
+  });
+}
+
 class Session {
   constructor(rec, list, calls) {
     this.rec = rec;
@@ -101,24 +120,42 @@ class Session {
     this.proof = null; // what the verifier answered
     this.verdict = null;
     this.duration = 0;
+    this.given = 0;  // pieces handed to the player
+    this.hit = null; // the part that a stream stopped at
   }
 
-  async start(worker) {
+  // watch tells the session which element plays it. A player reads ahead: with this, onbroken comes when nothing more can be played before
+  // the part, and not when it is first read.
+  watch(media) {
+    this.media = media;
+    for (const event of ['loadeddata', 'load', 'error']) {
+      media.addEventListener(event, () => { if (media.currentSrc.includes(this.src)) this.prove(); });
+    }
+  }
+
+  start(worker) {
     if (worker && this.size > 0) {
       this.id = crypto.randomUUID();
       sessions.set(this.id, this);
       this.src = `/checked/${this.id}/${this.rec}`;
     }
     this.worker = worker;
-    if (this.list.wasm && this.list.runner && window.Worker && window.WebAssembly) {
-      this.prover = new Worker('/js/checked-proof.js');
-      this.prover.onmessage = ({data}) => this.proven(data);
-      this.prover.onerror = event => { event.preventDefault(); this.proven({failed: event.message}); };
-      this.prover.postMessage({rec: this.rec, lang: document.documentElement.lang, verifier: this.list.wasm, runner: this.list.runner});
-      this.judge();
-    } else {
+    this.judge();
+    setTimeout(() => this.prove(), this.src ? FIRST : 0); // the first picture comes first
+  }
+
+  // prove has the verifier check the proofs.
+  prove() {
+    if (this.closed || this.proving) return;
+    this.proving = true;
+    if (!this.list.wasm || !this.list.runner || !window.Worker || !window.WebAssembly) {
       this.proven({failed: 'none', why: 'no-verifier'});
+      return;
     }
+    this.prover = new Worker('/js/checked-proof.js');
+    this.prover.onmessage = ({data}) => this.proven(data);
+    this.prover.onerror = event => { event.preventDefault(); this.proven({failed: event.message}); };
+    this.prover.postMessage({rec: this.rec, lang: document.documentElement.lang, verifier: this.list.wasm, runner: this.list.runner});
   }
 
   // proven takes in the verifier's answer.
@@ -137,10 +174,34 @@ class Session {
   }
 
   // passOver gives up a part that can't be shown: the player goes on behind it, and zeros stand in its place for whatever reads ahead.
-  passOver(index) { this.read.allow(index, 'zeros'); }
+  passOver(index) { this.allow(index, 'zeros'); }
+
+  // goPast passes a part over and has the player play on behind it, and says whether that went. Where a picture that others build upon
+  // begins in that part, they can't be decoded either: it tries a little later, and later again.
+  async goPast(media, index) {
+    this.passOver(index);
+    const begin = this.parts[index].until ?? media.currentTime;
+    for (const later of [0.05, 0.5, 1, 2, 4, 8, 16]) {
+      if (this.closed || begin + later >= media.duration) break;
+      if (await playsFrom(media, this.src, begin + later)) return true;
+    }
+    return false;
+  }
 
   // showAnyway lets a part's bytes through as they lie in the vault. The player marks them.
-  showAnyway(index) { this.read.allow(index, 'raw'); }
+  showAnyway(index) { this.allow(index, 'raw'); }
+
+  allow(index, how) {
+    if (this.hit?.index === index) this.hit = null;
+    this.read.allow(index, how);
+  }
+
+  // goThrough shows a part anyway and has the player play on. Changed bytes need not make sense to it: if they do not, onbroken says so.
+  async goThrough(media, index) {
+    this.showAnyway(index);
+    media.addEventListener('error', () => this.tell({index, reason: 'undecodable'}), {once: true});
+    await playsFrom(media, this.src, media.currentTime);
+  }
 
   // checkAll checks every part that was not checked yet, one after the other. It does not keep their bytes.
   async checkAll(signal) {
@@ -161,7 +222,29 @@ class Session {
     this.judge();
   }
 
-  found({index, reason}) {
+  found(hit) {
+    if (this.media?.readyState === undefined || hit.reason === 'list') {
+      this.tell(hit);
+      return;
+    }
+    this.hit = hit;
+    this.starved = 0;
+    this.looking ??= setInterval(() => this.look(), STARVES / 3);
+  }
+
+  // look sees whether the element has nothing left to play and nothing comes, for lack of the part that was hit.
+  look() {
+    const {media, hit, given} = this;
+    const hungry = media.error || media.readyState <= media.HAVE_CURRENT_DATA && !media.ended;
+    this.starved = hungry && !this.read.busy && given === this.seen ? this.starved + 1 : 0;
+    this.seen = given;
+    if (!this.closed && hit && this.starved < 3) return;
+    clearInterval(this.looking);
+    this.looking = this.hit = null;
+    if (!this.closed && hit) this.tell(hit);
+  }
+
+  tell({index, reason}) {
     const {from, until} = this.parts[index];
     this.calls.onbroken?.({index, from, until, reason, text: this.words(index, reason)});
   }
@@ -182,15 +265,15 @@ class Session {
   judge() {
     const of = this.parts.length, n = this.read.matched, proof = this.proof;
     const bad = this.states.indexOf('broken');
-    const lost = proof?.verdict === 'broken' || proof?.verdict === 'unreadable';
+    const lost = proof?.verdict === 'broken', unread = proof?.failed || proof?.verdict === 'unreadable';
     const whole = n === this.states.filter(s => s !== 'absent').length;
     let state, first;
     if (bad >= 0 || lost) {
       state = 'broken';
       first = this.say('broken', {first: lost ? proof.first : this.words(bad, this.read.reasons.get(bad))});
-    } else if (this.size > 0 && !this.worker) {
+    } else if (this.size > 0 && this.worker === false) {
       [state, first] = ['unavailable', this.say('no-worker')];
-    } else if (proof?.failed) {
+    } else if (unread) {
       [state, first] = ['unavailable', this.say('no-proofs', {why: this.say(proof.why ?? 'proofs-failed'), n, of})];
     } else if (!proof) {
       [state, first] = ['checking', this.say('checking', {n, of})];
