@@ -123,9 +123,8 @@ class Player extends HTMLElement {
     const [strip, wave] = await Promise.all([f.strip ? get('/strip') : null, f.wave ? get('/wave') : null]);
     const look = this.timeline.looks[0] = { strip, peaks: wave?.peaks ?? (Array.isArray(wave) ? wave : null) };
     if (strip) {
-      const image = make('img', { src: at + '/strip.jpg', alt: '' });
-      await image.decode();
-      look.image = image;
+      const r = await fetch(at + '/strip.jpg');
+      if (r.ok) look.image = await createImageBitmap(await r.blob());
     }
     this.timeline.draw();
   }
@@ -145,7 +144,8 @@ class Player extends HTMLElement {
       if (begins[i] === null) list.append(make('li', {}, say('step-none', { name: f.name })));
       for (const line of f.clock.says) list.append(make('li', {}, make('bdi', {}, f.name), ': ' + line));
     });
-    this.notes.append(make('p', {}, say('step', { ms: 33 })), list);
+    this.apart = make('p', { class: 'points' });
+    this.notes.append(make('p', {}, say('step')), list, this.apart);
     this.go(Math.max(0, ...this.reel.offsets)); // where all of them are on
   }
 
@@ -171,6 +171,10 @@ class Player extends HTMLElement {
       if (this.form && !this.form.contains(document.activeElement)) this.form.elements.at.value = clock(t);
       if (this.wall.textContent !== this.#wallText(t)) this.wall.textContent = this.#wallText(t);
       if (this.alone && this.pictures[0].endless) this.#note('no-length');
+      if (this.apart && performance.now() > (this.told ?? 0)) {
+        this.told = performance.now() + 500;
+        this.apart.textContent = say('apart', { ms: Math.round(this.reel.apart() * 1000) });
+      }
       if (this.reel.waiting) this.says.textContent = say('waiting', { name: this.reel.waiting.getAttribute('name') });
       this.timeline.draw();
     });
@@ -349,7 +353,7 @@ class Player extends HTMLElement {
 
   silent() {
     const off = !this.pictures[0].media.muted;
-    for (const p of this.pictures) if (p.timed) p.media.muted = off;
+    this.pictures[0].media.muted = off;
     this.buttons.silent.setAttribute('aria-pressed', String(off));
   }
 
