@@ -132,6 +132,7 @@ class Player extends HTMLElement {
   // step puts several recordings in step by their recorders' clocks, once all lengths are known, and says how sure that is.
   #step() {
     const ready = () => this.pictures.every(p => p.media.readyState > 0 || !p.stop.hidden);
+    if (this.apart) return;
     if (!ready()) {
       for (const p of this.pictures) p.media.addEventListener('loadedmetadata', () => { if (ready()) this.#step(); }, { once: true });
       return;
@@ -175,7 +176,9 @@ class Player extends HTMLElement {
         this.told = performance.now() + 500;
         this.apart.textContent = say('apart', { ms: Math.round(this.reel.apart() * 1000) });
       }
-      if (this.reel.waiting) this.says.textContent = say('waiting', { name: this.reel.waiting.getAttribute('name') });
+      const waits = this.reel.waiting?.getAttribute('name');
+      if (waits !== this.waits) this.says.textContent = waits === undefined ? '' : say('waiting', { name: waits });
+      this.waits = waits;
       this.timeline.draw();
     });
   }
@@ -184,7 +187,7 @@ class Player extends HTMLElement {
   #wallText(t) {
     const f = this.timeline.facts[0];
     if (!f) return '';
-    if (!this.alone) return Number.isFinite(this.first) ? say('wall', { time: wall(this.first + t * 1000, f.clock.zone) }) : say('no-wall');
+    if (!this.alone) return Number.isFinite(this.first) ? say(this.timeline.facts.some(x => x.clock.end !== null) ? 'wall-file' : 'wall', { time: wall(this.first + t * 1000, f.clock.zone) }) : say('no-wall');
     if (f.clock.begin !== null) return say('wall', { time: wall(f.clock.begin + t * 1000, f.clock.zone) });
     const length = this.pictures[0].length;
     if (f.clock.end !== null && length) return say('wall-file', { time: wall(f.clock.end - (length - t) * 1000, f.clock.zone) });
