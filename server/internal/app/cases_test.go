@@ -23,7 +23,11 @@ var (
 	keeper   = person("keeper", auth.Custodian, "城管")
 	reviewer = person("reviewer", auth.Reviewer, "法制科")
 	leader   = person("leader", auth.Leader, "城管")
-	stranger = person("stranger", auth.Officer, "Other body")
+	stranger = func() auth.Account {
+		a := person("stranger", auth.Officer, "Other body")
+		a.Certificate = "B7"
+		return a
+	}()
 )
 
 func pdf(seed string) string { return "%PDF-1.4\n" + seed + "\n%%EOF\n" }

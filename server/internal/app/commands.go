@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"camseal/pkg/evidence"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/catalog"
-	"camseal/server/internal/durable"
 )
 
 type initCommand struct{}
@@ -71,7 +69,7 @@ func (c exportCommand) Run(e *env) error {
 
 type reindexCommand struct{}
 
-// Run makes a new catalog beside the old one and puts it in its place.
+// Run makes the catalog anew and puts it in the place of the old one. What is not from the log (sign-ins, saved searches) is kept.
 func (reindexCommand) Run(e *env) (err error) {
 	s := e.settings
 	if reach(s) != nil {
@@ -98,43 +96,19 @@ func (reindexCommand) Run(e *env) (err error) {
 }
 
 func rebuild(e *env, v archive.Vault, vkey string) (size uint64, err error) {
-	path := e.settings.path(fileCatalog)
-	fresh := path + ".new"
-	if err := removeDatabase(fresh); err != nil {
-		return 0, err
-	}
-	cat, err := catalog.Open(e.ctx, fresh)
+	where, err := e.settings.catalogPlace()
 	if err != nil {
 		return 0, err
 	}
-	p, err := catalog.NewProjector(e.ctx, cat, v, nil, vkey, e.settings.RememberedChunks, e.log)
-	if err == nil {
-		err = p.Rebuild(e.ctx)
-	}
-	if err = errors.Join(err, cat.Close()); err != nil {
-		return 0, errors.Join(err, removeDatabase(fresh))
-	}
-	// The new file is whole without its write-ahead log, which closing has emptied. The old one's must not be taken for its.
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := remove(path + suffix); err != nil {
-			return 0, err
+	err = catalog.Renew(e.ctx, where, func(c *catalog.Catalog) error {
+		p, err := catalog.NewProjector(e.ctx, c, v, nil, vkey, e.settings.RememberedChunks, e.log)
+		if err == nil {
+			err = p.Rebuild(e.ctx)
+			size = p.Size()
 		}
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return 0, err
-	}
-	return p.Size(), durable.SyncDir(filepath.Dir(path))
-}
-
-func removeDatabase(path string) error {
-	return errors.Join(remove(path), remove(path+"-wal"), remove(path+"-shm"))
-}
-
-func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	return nil
+	})
+	return size, err
 }
 
 type checkArchiveCommand struct{}

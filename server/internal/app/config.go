@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +16,7 @@ import (
 	"camseal/pkg/configfile"
 	"camseal/pkg/tlog"
 	"camseal/pkg/transport"
+	"camseal/server/internal/catalog"
 	"camseal/server/internal/ledger"
 )
 
@@ -21,8 +24,19 @@ import (
 type settings struct {
 	State  string   `help:"Folder for keys, log, catalog and quarantine." default:"/var/lib/camseal-server" placeholder:"DIR"`
 	Listen string   `help:"Address for the agents (TLS)." default:"127.0.0.1:8443" placeholder:"ADDR"`
-	Web    string   `help:"Address of the web page (plain http, so this machine only)." default:"127.0.0.1:8080" placeholder:"ADDR"`
-	Names  []string `help:"Names and IP addresses in the server's certificate." default:"localhost,127.0.0.1,::1"`
+	Web    string   `help:"Address of the web page. Without web-certificate only this machine's own." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Names  []string `help:"Names and IP addresses in the server's certificate, and by which the web page may be reached." default:"localhost,127.0.0.1,::1"`
+
+	WebCertificate string `help:"File with the web page's certificate chain (PEM): it is served over TLS 1.3, on any address." placeholder:"FILE"`
+	WebKey         string `help:"File (mode 0600) with its key (PEM)." placeholder:"FILE"`
+	WebURL         string `name:"web-url" help:"How people reach the web page, for links. Default: made of web and names." placeholder:"URL"`
+	SessionIdle    days   `help:"Who does nothing for so long has to sign in again." default:"30m"`
+	SessionLife    days   `help:"So does everybody after this." default:"12h"`
+
+	OIDCIssuer   string `name:"oidc-issuer" help:"Let people sign in with this OpenID Connect provider, too." placeholder:"URL"`
+	OIDCClientID string `name:"oidc-client-id" help:"This server's name there."`
+	OIDCSecret   string `name:"oidc-client-secret-file" help:"File (mode 0600) with its secret there." placeholder:"FILE"`
+	OIDCClaim    string `name:"oidc-login-claim" help:"The claim that is the account's login." default:"preferred_username"`
 
 	Vault       string `help:"Folder of the vault. Default: vault in the state folder. Not used with s3-endpoint." placeholder:"DIR"`
 	S3Endpoint  string `name:"s3-endpoint" help:"Keep the vault in S3 with object lock instead: https://host[:port]." placeholder:"URL"`
@@ -31,6 +45,9 @@ type settings struct {
 	S3CA        string `name:"s3-ca" help:"File with the authority of the S3 server's certificate. Default: the system's." placeholder:"FILE"`
 	S3AccessKey string `name:"s3-access-key" help:"Access key." env:"CAMSEAL_S3_ACCESS_KEY"`
 	S3Secret    string `name:"s3-secret-file" help:"File (mode 0600) with the secret key. Default: s3.secret in the state folder." placeholder:"FILE"`
+
+	Catalog         string `help:"PostgreSQL database of the catalog: postgres://user@host/database. Default: catalog.db in the state folder." placeholder:"URL"`
+	CatalogPassword string `name:"catalog-password-file" help:"File (mode 0600) with that user's password." placeholder:"FILE"`
 
 	LogName            string        `help:"Name of the log; only init uses it. Default: a random one." placeholder:"NAME"`
 	Retention          days          `help:"How long footage stays locked at least." default:"90d"`
@@ -79,21 +96,48 @@ func (s *settings) check() error {
 	case s.S3Endpoint == "" && s.S3Bucket != "":
 		return usagef("s3-bucket without s3-endpoint")
 	}
-	if _, err := s.zone(); err != nil {
+	_, err := s.zone()
+	if err := errors.Join(err, s.checkOutside(), s.checkCatalog()); err != nil {
 		return err
 	}
-	if err := s.checkOutside(); err != nil {
-		return err
+	return s.checkWeb()
+}
+
+func (s *settings) checkCatalog() error {
+	u, err := url.Parse(s.Catalog)
+	inside := false
+	if err == nil && u.User != nil {
+		_, inside = u.User.Password()
 	}
-	host, _, err := net.SplitHostPort(s.Web)
-	if err != nil {
-		return usagef("web: %v", err)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return usagef("web: %s can be reached from other machines, and the page has no sign-in yet. Nothing was started; "+
-			"use 127.0.0.1:PORT and, from afar, an SSH tunnel", s.Web)
+	inside = inside || err == nil && u.Query().Has("password")
+	switch {
+	case s.Catalog == "" && s.CatalogPassword != "":
+		return usagef("catalog-password-file without catalog")
+	case s.Catalog == "":
+		return nil
+	case err != nil || !catalog.OnPostgreSQL(s.Catalog):
+		return usagef("catalog: it is not a URL such as postgres://user@host/database")
+	case inside:
+		return usagef("catalog: the URL holds a password, which others could read; put it into a file (mode 0600) and name that by catalog-password-file")
 	}
 	return nil
+}
+
+// catalogPlace is where the catalog is, with the password if there is one.
+func (s *settings) catalogPlace() (string, error) {
+	if s.Catalog == "" || s.CatalogPassword == "" {
+		return cmp.Or(s.Catalog, s.path(fileCatalog)), nil
+	}
+	secret, err := os.ReadFile(s.CatalogPassword)
+	if err != nil {
+		return "", fmt.Errorf("catalog-password-file: %w", err)
+	}
+	u, err := url.Parse(s.Catalog)
+	if err != nil {
+		return "", usagef("catalog: it is not a URL")
+	}
+	u.User = url.UserPassword(u.User.Username(), strings.TrimRight(string(secret), "\r\n"))
+	return u.String(), nil
 }
 
 // zone is where days begin and end.

@@ -27,6 +27,7 @@ import (
 	"camseal/server/internal/ledger"
 	"camseal/server/internal/media"
 	"camseal/server/internal/officers"
+	"camseal/server/internal/people"
 )
 
 // core is everything below the network: vault, log, catalog and what works on them.
@@ -41,8 +42,10 @@ type core struct {
 	exporter *export.Exporter
 	ingest   *ingest.Service
 	officers *officers.Store
-	media    *media.Maker
 	cases    *casework.Cases
+	media    *media.Maker
+	people   *people.Keeper
+	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
 
 	headerDeadline time.Duration
@@ -200,7 +203,11 @@ func (c *core) closeLedger() error {
 }
 
 func (c *core) openCatalog(ctx context.Context, e *env, vkey string) (err error) {
-	if c.catalog, err = catalog.Open(ctx, e.settings.path(fileCatalog)); err != nil {
+	where, err := e.settings.catalogPlace()
+	if err != nil {
+		return err
+	}
+	if c.catalog, err = catalog.Open(ctx, where); err != nil {
 		return err
 	}
 	c.closers = append(c.closers, c.catalog.Close)
@@ -226,6 +233,7 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.book = &casework.Book{Vault: c.vault, Log: c.log, Until: logUntil, Now: e.now}
 	c.registry = devices.New(devices.Config{Catalog: c.catalog, Log: c.log, Book: c.book, Tokens: tokensOf(e), HomeLog: vkey, CA: ca, CAKey: caKey,
 		Roots: roots, TrialRoots: trial, AllowUnknownMaker: s.AllowUnknownMaker, Rand: rand.Reader, Now: e.now, Slog: e.log})
+	c.people, c.origin = &people.Keeper{Catalog: c.catalog, Book: c.book, Now: e.now}, s.origin(s.Web)
 	c.officers = &officers.Store{Vault: c.vault, Catalog: c.catalog, Book: c.book, Until: logUntil}
 	zone, err := s.zone()
 	if err != nil {

@@ -28,7 +28,7 @@ func notice(name string) casefile.Document {
 	return casefile.Document{Name: name, Kind: "notice", Signature: casefile.NotNeeded}
 }
 
-func smallPicture(t *testing.T) string {
+func scan(t *testing.T) string {
 	t.Helper()
 	var b bytes.Buffer
 	check(t, png.Encode(&b, image.NewGray(image.Rect(0, 0, 3, 3))))
@@ -44,11 +44,11 @@ func TestDocumentsOfOddKinds(t *testing.T) {
 	check(t, err)
 	for name, c := range map[string]struct{ bytes, is string }{
 		"a.pdf":                     {pdf("a"), "application/pdf"},
-		"b.png":                     {smallPicture(t), "image/png"},
+		"b.png":                     {scan(t), "image/png"},
 		"page.pdf":                  {"<html><script>alert(1)</script>", "application/octet-stream"},
-		"picture.jpg":               {smallPicture(t) + "x", "image/png"},
-		"broken.png":                {smallPicture(t)[:12], "application/octet-stream"},
-		"huge.png":                  {strings.Replace(smallPicture(t), "\x00\x00\x00\x03\x00\x00\x00\x03", "\x00\xff\xff\xff\x00\xff\xff\xff", 1), "application/octet-stream"},
+		"picture.jpg":               {scan(t) + "x", "image/png"},
+		"broken.png":                {scan(t)[:12], "application/octet-stream"},
+		"huge.png":                  {strings.Replace(scan(t), "\x00\x00\x00\x03\x00\x00\x00\x03", "\x00\xff\xff\xff\x00\xff\xff\xff", 1), "application/octet-stream"},
 		"drawing.svg":               {`<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>`, "application/octet-stream"},
 		"../../etc/\u202epdf\n.exe": {"MZ", "application/octet-stream"},
 		"one byte":                  {"x", "application/octet-stream"},

@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,6 +24,11 @@ import (
 	"camseal/pkg/tlog"
 	"camseal/pkg/transport"
 	"camseal/pkg/verify"
+	"camseal/scripts/visitor"
+	"camseal/server/internal/auth"
+	"camseal/server/internal/catalog"
+	"camseal/server/internal/catalog/pgtest"
+	"camseal/server/internal/people"
 )
 
 // rig is a server in this process, with its state in a folder of the test.
@@ -34,6 +43,8 @@ type rig struct {
 	page     string
 	log      bytes.Buffer
 	shutdown bool
+	callers  map[string]caller
+	visitors map[auth.Role]*visitor.Visitor
 	ahead    atomic.Int64 // of the true time, nanoseconds
 }
 
@@ -44,8 +55,12 @@ func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load
 
 func testSettings(dir string) *settings {
 	return &settings{State: dir, Listen: "127.0.0.1:0", Web: "127.0.0.1:0", Names: []string{"localhost", "127.0.0.1"}, Retention: days(24 * time.Hour),
-		LogRetention: days(48 * time.Hour), HeaderDeadline: days(24 * time.Hour), Timezone: "Asia/Shanghai", BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond, QuarantineBytes: 32 << 20,
-		QuarantineEntries: 8, MediaBytes: 64 << 20, MaxConnections: 64, RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour}
+		LogRetention: days(48 * time.Hour), HeaderDeadline: days(24 * time.Hour), BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond,
+		QuarantineBytes: 32 << 20, QuarantineEntries: 8, MaxConnections: 64, RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour,
+		Timezone:    "Asia/Shanghai",
+		MediaBytes:  64 << 20,
+		SessionIdle: days(30 * time.Minute), SessionLife: days(12 * time.Hour),
+	}
 }
 
 func newRig(t testing.TB, change ...func(*settings)) *rig {
@@ -117,6 +132,49 @@ func (r *rig) init() {
 	check(r.t, os.WriteFile(filepath.Join(r.env.settings.EKRoots, "root.pem"), sharedEK().root, 0o600))
 }
 
+// place is where the catalog is.
+func (r *rig) place() string {
+	r.t.Helper()
+	where, err := r.env.settings.catalogPlace()
+	check(r.t, err)
+	return where
+}
+
+// loseCatalog removes the catalog of a stopped server.
+func (r *rig) loseCatalog() {
+	r.t.Helper()
+	if where := r.place(); catalog.OnPostgreSQL(where) {
+		conn, err := sql.Open("pgx", where)
+		check(r.t, err)
+		_, err = conn.Exec("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+		check(r.t, errors.Join(err, conn.Close()))
+		return
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(r.env.settings.path(fileCatalog) + suffix); !errors.Is(err, fs.ErrNotExist) {
+			check(r.t, err)
+		}
+	}
+}
+
+// onPostgreSQL puts the catalog of a rig into a PostgreSQL of its own, whose password is in a file.
+func onPostgreSQL(t testing.TB) func(*settings) {
+	t.Helper()
+	u, err := url.Parse(pgtest.New(t))
+	check(t, err)
+	u.User = url.User(pgtest.User)
+	file := filepath.Join(t.TempDir(), "password")
+	check(t, os.WriteFile(file, []byte(pgtest.Password+"\n"), 0o600))
+	return func(s *settings) { s.Catalog, s.CatalogPassword = u.String(), file }
+}
+
+// onBoth runs a test with a rig on each database.
+func onBoth(t *testing.T, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) { f(t, newRig(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { f(t, newRig(t, onPostgreSQL(t))) })
+}
+
 // register makes a new device and enrols it.
 func (r *rig) register(seed string) *device {
 	r.t.Helper()
@@ -169,20 +227,107 @@ func (r *rig) storedLeaf(d *device, rec evidence.RecordingID, s transport.Stored
 	return leaf
 }
 
+// testPassword is everybody's.
+const testPassword = "correct horse battery"
+
+// testBody is the body that the accounts of tests belong to.
+const testBody = "市文化市场综合行政执法总队"
+
+// as returns somebody with a role, signed in; the same one every time.
+func (r *rig) as(role auth.Role) *visitor.Visitor {
+	r.t.Helper()
+	if v := r.visitors[role]; v != nil {
+		v.Base = r.page
+		return v
+	}
+	v, err := visitor.New(r.page)
+	check(r.t, err)
+	if r.visitors == nil {
+		r.visitors = map[auth.Role]*visitor.Visitor{}
+	}
+	r.visitors[role] = v
+	r.signIn(role)
+	return v
+}
+
+// signIn gives somebody with a role a new session.
+func (r *rig) signIn(role auth.Role) {
+	r.t.Helper()
+	v := r.visitors[role]
+	v.Base = r.page
+	r.enter(v, auth.Account{Login: "the-" + string(role), Name: "王 " + string(role), Role: role, Body: testBody, Certificate: "NJ0137"})
+}
+
+// enter signs somebody in with an account, which is made when there is none, and returns it.
+func (r *rig) enter(v *visitor.Visitor, a auth.Account) auth.Account {
+	r.t.Helper()
+	p, err := r.core.people.FindLogin(r.t.Context(), a.Login)
+	if errors.Is(err, people.ErrUnknown) {
+		p.Account, err = r.core.people.Make(r.t.Context(), "test", a)
+	}
+	check(r.t, err)
+	if p.Hash != "" {
+		check(r.t, v.SignIn(a.Login, testPassword))
+		return p.Account
+	}
+	link, err := r.core.people.Link(r.t.Context(), p.ID)
+	check(r.t, err)
+	check(r.t, v.UseLink(r.page+"/link/"+link, testPassword))
+	return p.Account
+}
+
+// visitor returns somebody with an account of the test's own, signed in.
+func (r *rig) visitor(a auth.Account) (*visitor.Visitor, auth.Account) {
+	r.t.Helper()
+	v, err := visitor.New(r.page)
+	check(r.t, err)
+	if a.Body == "" {
+		a.Body = testBody
+	}
+	return v, r.enter(v, a)
+}
+
+// get reads a page as a custodian.
 func (r *rig) get(path string, header ...string) (int, http.Header, []byte, error) {
 	r.t.Helper()
-	req, err := http.NewRequest("GET", r.page+path, nil)
+	v := r.as(auth.Custodian)
+	for again := false; ; again = true {
+		req, err := http.NewRequest("GET", r.page+path, nil)
+		check(r.t, err)
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := v.Do(req)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if visitor.SignedOut(resp) && !again { // the session ended, or the test took it away
+			r.signIn(auth.Custodian)
+			continue
+		}
+		return resp.StatusCode, resp.Header, body, err
+	}
+}
+
+// post sends a form as a custodian does, and returns where the answer leads to and what it holds.
+func (r *rig) post(path string, form url.Values) (status int, to, body string) {
+	r.t.Helper()
+	v := r.as(auth.Custodian)
+	req, err := http.NewRequest("POST", r.page+path, strings.NewReader(form.Encode()))
 	check(r.t, err)
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", r.page)
+	for _, c := range v.Jar.Cookies(req.URL) {
+		req.AddCookie(c)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, nil, nil, err
-	}
+	resp, err := v.RoundTrip(req)
+	check(r.t, err)
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, resp.Header, body, err
+	raw, err := io.ReadAll(resp.Body)
+	check(r.t, err)
+	return resp.StatusCode, resp.Header.Get("Location"), string(raw)
 }
 
 // verified checks a bundle with the rig's own log key and expects the given verdict.

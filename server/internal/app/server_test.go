@@ -13,10 +13,12 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 )
 
-func TestFromStatementsToBundle(t *testing.T) {
-	r := newRig(t)
+func TestFromStatementsToBundle(t *testing.T) { onBoth(t, fromStatementsToBundle) }
+
+func fromStatementsToBundle(t *testing.T, r *rig) {
 	d := r.register("happy")
 	c := d.client(r)
 	h, err := c.head()
@@ -66,13 +68,18 @@ func TestFromStatementsToBundle(t *testing.T) {
 
 func checkPages(t *testing.T, r *rig, rec evidence.RecordingID, data []byte) {
 	t.Helper()
-	status, head, body, err := r.get("/?lang=en")
+	status, head, body, err := r.get("/recordings", "Accept-Language", "zh-CN,zh;q=0.9")
+	check(t, err)
+	if status != 200 || !bytes.Contains(body, []byte("音像记录")) {
+		t.Fatalf("list, as the browser asks: %d %s", status, body)
+	}
+	status, head, body, err = r.get("/recordings?lang=en")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("dock-sealed")) || !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Fatalf("list: %d %s", status, body)
 	}
 	at := "/recordings/" + rec.String()
-	status, _, body, err = r.get(at, "Accept-Language", "zh-CN,zh;q=0.9")
+	status, _, body, err = r.get(at + "?lang=zh-CN")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("此处未校验")) || !bytes.Contains(body, []byte("<video")) {
 		t.Fatalf("recording: %d %s", status, body)
@@ -98,7 +105,7 @@ func checkPages(t *testing.T, r *rig, rec evidence.RecordingID, data []byte) {
 			t.Errorf("range %s: %d and %d bytes, want %d and %d", c.spec, status, len(body), c.status, len(c.want))
 		}
 	}
-	resp, err := http.Post(r.page+at+"/bundle", "", nil)
+	resp, err := r.as(auth.Custodian).Post(r.page+at+"/bundle", "", nil)
 	check(t, err)
 	defer resp.Body.Close()
 	zip := filepath.Join(t.TempDir(), "web.zip")

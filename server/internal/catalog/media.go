@@ -27,9 +27,6 @@ const (
 	DetailFrom      = "from"     // SHA-256 of the original
 )
 
-// Due is a time, milliseconds since 1970 UTC, from which something is to be done; not valid: never.
-type Due = sql.NullInt64
-
 func derivedAsked(ctx context.Context, q *db.Queries, e ledger.Entry, ev *evidence.CustodyEvent) error {
 	return q.InsertDerived(ctx, db.InsertDerivedParams{Device: ev.Device.String(), Rec: ev.Rec.String(), AskedAt: ev.At, AskedBy: ev.Actor, AskedIndex: int64(e.Index)})
 }

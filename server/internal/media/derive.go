@@ -23,8 +23,9 @@ import (
 )
 
 const (
-	maxLong, maxShort = 1920, 1080 // pixels of a derived copy
-	maxCopy           = 256 << 30  // bytes
+	maxLong, maxShort = 1920, 1080         // pixels of a derived copy
+	maxCopy           = 5<<30 - 1          // bytes: what S3 takes in one piece
+	maxRate, minRate  = 6_000_000, 300_000 // bits a second of its pictures
 )
 
 // ErrNoCopy says that there is nothing to make a derived copy of, or no need for one.
@@ -172,13 +173,19 @@ func settings(f Facts) []string {
 	var out []string
 	if f.Kind == Video {
 		w, h := fit(f.Width, f.Height)
+		rate := strconv.Itoa(rateOf(f.Duration))
 		out = []string{"-map", "0:V:0", "-vf", fmt.Sprintf("scale=%d:%d,setsar=1,format=yuv420p", w, h), "-fps_mode", "vfr",
-			"-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-profile:v", "high"}
+			"-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-maxrate", rate, "-bufsize", rate, "-profile:v", "high"}
 	}
 	if f.Audio != "" {
 		out = append(out, "-map", "0:a:0", "-c:a", "aac", "-b:a", "128k", "-ac", "2")
 	}
 	return append(out, "-metadata", "title=derived copy (衍生副本)", "-movflags", "+faststart", "-f", "mp4")
+}
+
+// rateOf is how many bits a second pictures may take, so that long footage fits into maxCopy too.
+func rateOf(d time.Duration) int {
+	return min(max(int(float64(maxCopy)*7/max(d.Seconds(), 1)), minRate), maxRate)
 }
 
 // fit is the greatest even size within the bounds that keeps the shape and makes nothing larger.
@@ -193,7 +200,7 @@ func transcode(ctx context.Context, f, w *os.File, facts Facts, settings []strin
 	if facts.Kind != Video && facts.Kind != Sound {
 		return errNoPicture
 	}
-	box := sandbox.Box{Time: min(10*time.Minute+30*facts.Duration, 7*24*time.Hour), Memory: memory, Output: limit, Nice: nice}
+	box := sandbox.Box{Time: min(10*time.Minute+30*facts.Duration, 24*time.Hour), Memory: memory, Output: limit, Nice: nice}
 	args := slices.Concat([]string{"-nostdin", "-hide_banner", "-loglevel", "error", "-y", "-max_error_rate", "1", "-threads", "1"}, input, []string{"-map_metadata", "-1", "-sn", "-dn", "-threads", "2"},
 		settings, []string{"file:" + sandbox.OutPath})
 	return box.Run(ctx, sandbox.Command{Name: "ffmpeg", Args: args, In: f, Out: w, ToPath: true}, func(io.Reader) error { return nil })

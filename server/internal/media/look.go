@@ -42,16 +42,16 @@ func (m *Maker) look(ctx context.Context, r db.Recording) error {
 	begin := m.Now()
 	facts, files, err := m.make(ctx, r)
 	if ctx.Err() != nil {
-		row.Tries, row.NextAt = old.Tries, catalog.Due{Valid: true}
+		row.Tries, row.NextAt = old.Tries, catalog.Moment(time.UnixMilli(0))
 		return m.Catalog.PutMedia(context.WithoutCancel(ctx), row)
 	}
 	var counts bool
 	row.Failure, row.Detail, counts = m.failed(ctx, r, err)
 	switch {
 	case err == nil:
-		row.NextAt = catalog.Due{}
+		row.NextAt = catalog.Never
 	case !counts:
-		row.Tries, row.NextAt = old.Tries, catalog.Due{Int64: m.Now().Add(later).UnixMilli(), Valid: true}
+		row.Tries, row.NextAt = old.Tries, catalog.Moment(m.Now().Add(later))
 	default:
 		row.NextAt = m.retry(row.Tries)
 	}
@@ -64,8 +64,12 @@ func (m *Maker) look(ctx context.Context, r db.Recording) error {
 	}
 	m.Slog.InfoContext(ctx, "recording looked into", slog.String("rec", r.Rec), slog.String("kind", row.Kind), slog.String("container", row.Container),
 		slog.Bool("playable", facts.Playable), slog.Duration("took", m.Now().Sub(begin)))
-	if m.Always && Derivable(row) {
-		return m.Ask(ctx, Actor, r)
+	if !m.Always || !Derivable(row) {
+		return nil
+	}
+	if err := m.Ask(ctx, Actor, r); err != nil {
+		row.NextAt = catalog.Moment(m.Now().Add(later))
+		return errors.Join(err, m.Catalog.PutMedia(context.WithoutCancel(ctx), row))
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ type Config struct {
 	Dir      string // for the files made; may be emptied while no server runs
 	TempDir  string // for originals while ffmpeg reads them
 	MaxBytes int64  // in Dir, about
-	Workers  int    // at once; 0: nothing is made
+	Workers  int    // pictures of so many recordings at once, and one derived copy beside them; 0: nothing is made
 	Always   bool   // make playable copies without being asked
 
 	Now  func() time.Time
@@ -74,7 +74,6 @@ type Maker struct {
 	queue   []db.Recording
 	busy    map[key]bool
 	swept   int64           // everything that a log leaf up to this one stored was looked into or is in the queue
-	turn    bool            // a derived copy is next
 	bytes   int64           // of the files made
 	checked map[string]bool // hashes of derived copies that the vault read back
 	trouble error           // why nothing can be made
@@ -126,8 +125,9 @@ func (m *Maker) Run(ctx context.Context) {
 	var work sync.WaitGroup
 	work.Go(func() { m.follow(ctx) })
 	for range m.Workers {
-		work.Go(func() { m.work(ctx) })
+		work.Go(func() { m.work(ctx, m.nextLook, m.look) })
 	}
+	work.Go(func() { m.work(ctx, m.nextDerived, m.derive) }) // copies take long, and must not keep pictures waiting
 	work.Wait()
 }
 
@@ -147,16 +147,20 @@ func (m *Maker) wake() {
 	m.woken = make(chan struct{})
 }
 
-func (m *Maker) work(ctx context.Context) {
+// work does what next finds, as long as it finds something, and then waits. What is wrong with a file is no error of do: it is kept with the recording.
+func (m *Maker) work(ctx context.Context, next func(context.Context) (key, db.Recording, error), do func(context.Context, db.Recording) error) {
 	tick := time.NewTicker(lookAgain)
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		m.mu.Lock()
 		woken := m.woken
-		k, r, err := m.next(ctx)
+		k, r, err := next(ctx)
+		if k != (key{}) {
+			m.busy[k] = true
+		}
 		m.mu.Unlock()
 		if err == nil && k != (key{}) {
-			err = m.do(ctx, k, r)
+			err = do(ctx, r)
 			m.mu.Lock()
 			delete(m.busy, k)
 			m.mu.Unlock()
@@ -175,30 +179,7 @@ func (m *Maker) work(ctx context.Context) {
 	}
 }
 
-// do never returns what is wrong with a file: that is kept with the recording.
-func (m *Maker) do(ctx context.Context, k key, r db.Recording) error {
-	if k.derived {
-		return m.derive(ctx, r)
-	}
-	return m.look(ctx, r)
-}
-
-// next finds work that nobody is at, and books it; the zero key: there is none. Pictures and derived copies take turns. m.mu is held.
-func (m *Maker) next(ctx context.Context) (k key, r db.Recording, err error) {
-	m.turn = !m.turn
-	for _, derived := range []bool{m.turn, !m.turn} {
-		find := m.nextLook
-		if derived {
-			find = m.nextDerived
-		}
-		if k, r, err = find(ctx); err != nil || k != (key{}) {
-			m.busy[k] = err == nil
-			return k, r, err
-		}
-	}
-	return key{}, r, nil
-}
-
+// nextDerived finds a wish for a copy that nobody is at; the zero key: there is none. m.mu is held.
 func (m *Maker) nextDerived(ctx context.Context) (k key, r db.Recording, err error) {
 	list, err := m.Catalog.DerivedWanted(ctx, m.Now().UnixMilli(), Tries, m.Workers+1)
 	for _, r := range list {
@@ -209,6 +190,7 @@ func (m *Maker) nextDerived(ctx context.Context) (k key, r db.Recording, err err
 	return key{}, r, err
 }
 
+// nextLook finds a recording to look into that nobody is at; the zero key: there is none. m.mu is held.
 func (m *Maker) nextLook(ctx context.Context) (k key, r db.Recording, err error) {
 	if len(m.queue) == 0 {
 		if err := m.sweep(ctx); err != nil {
@@ -276,9 +258,9 @@ func cut(s string) string {
 }
 
 // retry is when the next try may begin, after so many.
-func (m *Maker) retry(tries int64) catalog.Due {
+func (m *Maker) retry(tries int64) catalog.Time {
 	if tries >= Tries {
-		return catalog.Due{}
+		return catalog.Never
 	}
-	return catalog.Due{Int64: m.Now().Add(time.Duration(tries*tries) * time.Minute).UnixMilli(), Valid: true}
+	return catalog.Moment(m.Now().Add(time.Duration(tries*tries) * time.Minute))
 }

@@ -109,7 +109,7 @@ func (s *site) parts(c *gin.Context) {
 	if playerOf(v.MediaType) != "" {
 		kind = baseType(v.MediaType)
 	}
-	head := map[string]any{"rec": v.Rec, "size": o.Size(), "type": kind, "sealed": v.Chunks, "wasm": s.verifier, "runner": s.runner, "texts": textsFor(langOf(c), "checked-", textsChecked)}
+	head := map[string]any{"rec": v.Rec, "size": o.Size(), "type": kind, "sealed": v.Chunks, "wasm": s.verifier, "runner": s.runner, "texts": textsFor(s.langOf(c), "checked-", textsChecked)}
 	raw, err := json.Marshal(head)
 	if err != nil {
 		s.fail(c, err)

@@ -20,8 +20,23 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.checkedRoutes(), s.playerRoutes(), s.mediaRoutes(), s.calendarRoutes())
+	return slices.Concat(
+		s.commonRoutes(),
+		s.signInRoutes(),
+		s.providerRoutes(),
+		s.peopleRoutes(),
+		s.searchRoutes(),
+		s.recordingRoutes(),
+		s.checkedRoutes(),
+		s.playerRoutes(),
+		s.mediaRoutes(),
+		s.caseRoutes(),
+		s.calendarRoutes(),
+	)
 }
+
+// Routes are all addresses of the page, with who may use them.
+func Routes() []Route { return (&site{}).routes() }
 
 func (s *site) commonRoutes() []Route {
 	return []Route{
@@ -32,18 +47,13 @@ func (s *site) commonRoutes() []Route {
 
 func (s *site) recordingRoutes() []Route {
 	return []Route{
-		{"GET", "/", auth.SeeRecordings, s.list},
 		{"GET", "/unrecorded", auth.SeeRecordings, s.unrecordedPage},
 		{"GET", "/recordings/:rec", auth.SeeRecordings, s.recording},
 		{"GET", "/recordings/:rec/original", auth.SeeRecordings, s.original},
 		{"HEAD", "/recordings/:rec/original", auth.SeeRecordings, s.original},
 		{"POST", "/recordings/:rec/bundle", auth.Export, s.bundle},
+		{"POST", "/recordings/:rec/purpose", auth.SeeRecordings, s.choosePurpose},
 	}
-}
-
-// me is who asks.
-func (s *site) me(*gin.Context) auth.Account {
-	return auth.Account{ID: "00000000000000000000000000000001", Login: "web", Name: "web page", Role: auth.Custodian}
 }
 
 // styles joins the style sheets of all areas, in the order of their names.

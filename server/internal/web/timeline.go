@@ -35,7 +35,7 @@ type timeline struct {
 	AllMarks int         `json:"all_marks"`
 	Gaps     []gap       `json:"gaps"`
 	Resets   []int64     `json:"resets"` // of the device's system, and so of its TPM
-	Clock    clock       `json:"clock"`
+	Clock    wallClock   `json:"clock"`
 	Sequence []neighbour `json:"sequence"`
 	Strip    bool        `json:"strip"` // there is one at /recordings/ID/strip
 	Wave     bool        `json:"wave"`
@@ -61,8 +61,8 @@ type gap struct {
 	Why   string  `json:"why"` // a text
 }
 
-// clock says when the footage claims to have been made, and what of that is proven. Times are milliseconds since 1970 UTC.
-type clock struct {
+// wallClock says when the footage claims to have been made, and what of that is proven. Times are milliseconds since 1970 UTC.
+type wallClock struct {
 	Begin *int64   `json:"begin"` // by the recorder's clock; null: it does not say
 	End   *int64   `json:"end"`   // the file's own time, where only that is known
 	Zone  int      `json:"zone"`  // of this server, seconds east of UTC
@@ -211,7 +211,7 @@ func (s *site) spokenSpan(ctx context.Context, r db.Recording) (*span, error) {
 
 // clockOf says what the footage's time is claimed to be. What was captured by the device began when the device said so; of an imported
 // file only the file's own time is known, which recorders set when they end it.
-func (s *site) clockOf(ctx context.Context, f Frame, rec evidence.RecordingID, r db.Recording, view *verify.Recording) (c clock, err error) {
+func (s *site) clockOf(ctx context.Context, f Frame, rec evidence.RecordingID, r db.Recording, view *verify.Recording) (c wallClock, err error) {
 	found, err := s.Exporter.Bracket(ctx, rec)
 	if err != nil {
 		return c, err

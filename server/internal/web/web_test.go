@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"io/fs"
 	"net/http"
 	"regexp"
@@ -8,6 +9,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
@@ -33,7 +35,7 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged} {
 		used[w] = true
 	}
-	for _, a := range []string{casework.ActExport, catalog.ActQuarantined} {
+	for _, a := range []string{casework.ActExport, casework.ActViewed, catalog.ActQuarantined} {
 		used["act-"+a] = true
 	}
 	for _, a := range []string{catalog.ActDerivedAsked, catalog.ActDerivedMade} {
@@ -53,9 +55,6 @@ func TestTextsAreComplete(t *testing.T) {
 		used["lock-"+string(l)] = true
 	}
 	playerWords(t, used)
-	for key := range textsChecked { // handed to the script by prefix
-		used[key] = true
-	}
 	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
 		used["act-"+a] = true
 	}
@@ -65,7 +64,13 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, k := range casework.ConcernKeys {
 		used[k] = true
 	}
+	for key := range textsChecked { // handed to the script by prefix
+		used[key] = true
+	}
 	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
+		used[k] = true
+	}
+	for _, k := range caseTexts() {
 		used[k] = true
 	}
 	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
@@ -83,6 +88,12 @@ func TestTextsAreComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	used["recordings"] = true
+	for _, key := range usedPeople() {
+		used[key] = true
+	}
+	for _, t := range []string{"search-not-saved", "search-full", "search-so-far", "search-many", "search-some", "search-all"} {
+		used[t] = true
+	}
 	for key := range used {
 		if texts[key][0] == "" || texts[key][1] == "" {
 			t.Errorf("text %q is missing", key)
@@ -91,6 +102,26 @@ func TestTextsAreComplete(t *testing.T) {
 	for key := range texts {
 		if !used[key] {
 			t.Errorf("text %q is never shown", key)
+		}
+	}
+}
+
+// Who sees only some recordings finds only these; without a certificate or a body, none.
+func TestScopeOfSearches(t *testing.T) {
+	for _, c := range []struct {
+		me   auth.Account
+		want string
+	}{
+		{auth.Account{Role: auth.Officer, Certificate: "A1", Body: "城管"}, "[[off:a1]]"},
+		{auth.Account{Role: auth.Officer}, "[[]]"},
+		{auth.Account{Role: auth.Leader, Certificate: "A1", Body: "城管"}, "[[dept:城管 body:城管]]"},
+		{auth.Account{Role: auth.Leader}, "[[ ]]"},
+		{auth.Account{Role: auth.Custodian, Certificate: "A1", Body: "城管"}, "[]"},
+		{auth.Account{Role: auth.Reviewer}, "[]"},
+		{auth.Account{Role: auth.Supervisor}, "[]"},
+	} {
+		if got := fmt.Sprint(scopeOf(c.me)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.me.Role, got, c.want)
 		}
 	}
 }

@@ -8,6 +8,18 @@ import (
 	"database/sql"
 )
 
+type Account struct {
+	ID           string
+	Login        string
+	Name         string
+	Role         string
+	Body         string
+	Certificate  string
+	Disabled     int64
+	MadeAt       int64
+	ChangedIndex int64
+}
+
 type Anchor struct {
 	Device string
 	Seq    int64
@@ -89,6 +101,13 @@ type Counted struct {
 	LogIndex int64
 }
 
+type Credential struct {
+	Account  string
+	Hash     string
+	Version  int64
+	Language string
+}
+
 type Custody struct {
 	LogIndex int64
 	At       int64
@@ -151,6 +170,20 @@ type Gap struct {
 	BeforeSeq int64
 	FromValue string
 	ToValue   string
+}
+
+type Link struct {
+	Token      string
+	Account    string
+	ValidUntil int64
+}
+
+type Look struct {
+	Session string
+	Rec     string
+	Purpose string
+	Chosen  int64
+	Viewed  int64
 }
 
 type Medium struct {
@@ -259,6 +292,9 @@ type Recording struct {
 	Note          string
 	Marks         int64
 	Released      int64
+	Num           int64
+	At            int64
+	Grade         string
 }
 
 type Register struct {
@@ -275,6 +311,33 @@ type Said struct {
 	At     int64
 	Kind   string
 	Body   string
+}
+
+type SavedSearch struct {
+	ID      string
+	Account string
+	Name    string
+	Query   string
+	At      int64
+}
+
+type Session struct {
+	Token string
+	Data  string
+	Began int64
+	Seen  int64
+}
+
+type Text struct {
+	Num  int64
+	Seq  int64
+	Body string
+}
+
+type Token struct {
+	Token string
+	At    int64
+	Num   int64
 }
 
 type Unrecorded struct {

@@ -15,7 +15,7 @@ SELECT * FROM derived WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec);
 SELECT recordings.* FROM derived
 JOIN recordings ON recordings.device = derived.device AND recordings.rec = derived.rec
 LEFT JOIN media ON media.device = derived.device AND media.rec = derived.rec
-WHERE derived.made_index IS NULL AND recordings.stored_closed = 1
+WHERE derived.made_index IS NULL
     AND (media.rec IS NULL OR media.derive_tries < sqlc.arg(tries) AND media.derive_next <= sqlc.arg(now))
 ORDER BY derived.asked_index LIMIT sqlc.arg(page);
 

@@ -1,7 +1,6 @@
 // The parts of one recording: fetched, hashed, and given out only if they are what they should be. At most four are kept.
 
 const KEPT = 4;
-const LARGEST = 64 << 20; // bytes that a part may have
 const SLICE = 1 << 20;    // bytes given out at once
 const TRIES = [300, 1000, 3000]; // milliseconds to wait before the server is asked again
 
@@ -13,6 +12,13 @@ class Stop extends Error {
 }
 
 const hex = buffer => Array.from(new Uint8Array(buffer), b => b.toString(16).padStart(2, '0')).join('');
+
+// fitted cuts or fills what is given out of a wrong part to the size that a player counts on.
+function fitted(bytes, size) {
+  const out = new Uint8Array(size);
+  out.set(bytes.subarray(0, size));
+  return out;
+}
 
 export class Parts {
   constructor(rec, list, calls) {
@@ -144,9 +150,9 @@ export class Parts {
       this.break(index, 'gone');
       throw new Stop(index, 'gone');
     }
-    const {bytes, fits} = answer;
-    if (allowed) return bytes;
-    if (!fits || hex(await crypto.subtle.digest('SHA-256', bytes)) !== p.hash) {
+    const {bytes} = answer;
+    if (allowed) return fitted(bytes, p.size);
+    if (bytes.length !== p.size || hex(await crypto.subtle.digest('SHA-256', bytes)) !== p.hash) {
       this.break(index, 'changed');
       throw new Stop(index, 'changed');
     }
@@ -170,32 +176,15 @@ export class Parts {
   async ask(index) {
     for (let tried = 0; ; tried++) {
       try {
-        const answer = await fetch(`/recordings/${this.rec}/parts/${index}`, {cache: 'no-store', signal: this.ended.signal});
+        const answer = await fetch(`/recordings/${this.rec}/parts/${index}`, {signal: this.ended.signal});
         if (answer.status === 410) return answer;
         if (!answer.ok) throw new Error(String(answer.status));
-        return await this.take(answer, this.parts[index].size);
+        return {bytes: new Uint8Array(await answer.arrayBuffer())};
       } catch (error) {
         if (this.ended.signal.aborted) throw error;
         if (tried === TRIES.length) throw new Stop(index, 'unreachable');
         await new Promise(resolve => setTimeout(resolve, TRIES[tried]));
       }
-    }
-  }
-
-  // take reads exactly size bytes, and says whether there were as many.
-  async take(answer, size) {
-    if (size > LARGEST) return {bytes: new Uint8Array(0), fits: false};
-    const bytes = new Uint8Array(size), reader = answer.body.getReader();
-    for (let at = 0; ;) {
-      const {done, value} = await reader.read();
-      if (done) return {bytes, fits: at === size};
-      if (at + value.length > size) {
-        bytes.set(value.subarray(0, size - at), at);
-        await reader.cancel();
-        return {bytes, fits: false};
-      }
-      bytes.set(value, at);
-      at += value.length;
     }
   }
 }

@@ -4,19 +4,20 @@
 import {Parts} from '/js/checked-parts.js';
 
 const STARVES = 600; // milliseconds that an element is without data before a part is to blame
+const FIRST = 2000;  // milliseconds that the first picture has to itself
 const sessions = new Map();
 let controlled; // promise of whether a service worker answers for this page
 
 // open begins a session for a recording. onpart(index, state), onverdict(verdict), onbroken({index, from, until, reason, text}) may be left out.
 export async function open(rec, {parts: sealed, onpart, onverdict, onbroken} = {}) {
   const worker = controller();
-  const list = sealed ?? await fetch(`/recordings/${rec}/parts`, {cache: 'no-store'}).then(answer => {
+  const list = sealed ?? await fetch(`/recordings/${rec}/parts`).then(answer => {
     if (!answer.ok) throw new Error(`the list of parts: ${answer.status}`);
     return answer.json();
   });
   const session = new Session(rec, list, {onpart, onverdict, onbroken});
   if (window.crypto?.subtle && list.parts.length > 0) session.read.load(0).catch(() => {}); // while the worker starts
-  await session.start(await worker);
+  session.start(await worker);
   return session;
 }
 
@@ -26,17 +27,18 @@ function controller() {
     const all = navigator.serviceWorker;
     if (!all || !window.crypto?.subtle) return false;
     try {
-      const taken = new Promise(resolve => {
-        all.addEventListener('controllerchange', () => resolve(), {once: true});
-        setTimeout(resolve, 8000);
-      });
-      const registered = await all.register('/checked-worker.js', {scope: '/'});
-      if (!all.controller) {
-        registered.active?.postMessage('claim'); // a page that was reloaded past the worker
-        await taken;
-      }
       all.addEventListener('message', serve);
       all.startMessages();
+      const registered = all.register('/checked-worker.js', {scope: '/'});
+      if (!all.controller) {
+        const taken = new Promise(resolve => {
+          all.addEventListener('controllerchange', () => resolve(), {once: true});
+          setTimeout(resolve, 8000);
+        });
+        (await registered).active?.postMessage('claim'); // a page that was reloaded past the worker
+        await taken;
+      }
+      registered.catch(() => {}); // a worker is there; a newer one can come with the next page
       return all.controller !== null;
     } catch {
       return false;
@@ -126,24 +128,34 @@ class Session {
   // the part, and not when it is first read.
   watch(media) {
     this.media = media;
+    for (const event of ['loadeddata', 'load', 'error']) {
+      media.addEventListener(event, () => { if (media.currentSrc.includes(this.src)) this.prove(); });
+    }
   }
 
-  async start(worker) {
+  start(worker) {
     if (worker && this.size > 0) {
       this.id = crypto.randomUUID();
       sessions.set(this.id, this);
       this.src = `/checked/${this.id}/${this.rec}`;
     }
     this.worker = worker;
-    if (this.list.wasm && this.list.runner && window.Worker && window.WebAssembly) {
-      this.prover = new Worker('/js/checked-proof.js');
-      this.prover.onmessage = ({data}) => this.proven(data);
-      this.prover.onerror = event => { event.preventDefault(); this.proven({failed: event.message}); };
-      this.prover.postMessage({rec: this.rec, lang: document.documentElement.lang, verifier: this.list.wasm, runner: this.list.runner});
-      this.judge();
-    } else {
+    this.judge();
+    setTimeout(() => this.prove(), this.src ? FIRST : 0); // the first picture comes first
+  }
+
+  // prove has the verifier check the proofs.
+  prove() {
+    if (this.closed || this.proving) return;
+    this.proving = true;
+    if (!this.list.wasm || !this.list.runner || !window.Worker || !window.WebAssembly) {
       this.proven({failed: 'none', why: 'no-verifier'});
+      return;
     }
+    this.prover = new Worker('/js/checked-proof.js');
+    this.prover.onmessage = ({data}) => this.proven(data);
+    this.prover.onerror = event => { event.preventDefault(); this.proven({failed: event.message}); };
+    this.prover.postMessage({rec: this.rec, lang: document.documentElement.lang, verifier: this.list.wasm, runner: this.list.runner});
   }
 
   // proven takes in the verifier's answer.
