@@ -55,7 +55,7 @@ func TestSideBySide(t *testing.T) {
 	}
 	for query, want := range map[string]int{"": 200, "?rec=" + recs["a.mp4"]: 200, "?rec=x&rec=y": 404, "?rec=%3Cscript%3E": 404, "?rec=" + strings.Repeat("1", 5000): 404,
 		"?rec=1&rec=2&rec=3&rec=4&rec=5": 400} {
-		resp, err := http.Get("http://" + s.web + "/side-by-side" + query)
+		resp, err := s.as("custodian").Get("http://" + s.web + "/side-by-side" + query)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ type shownTimeline struct {
 
 func timelineOf(t *testing.T, s *system, rec string) (l shownTimeline) {
 	t.Helper()
-	resp, err := http.Get("http://" + s.web + "/recordings/" + rec + "/timeline")
+	resp, err := s.as("custodian").Get("http://" + s.web + "/recordings/" + rec + "/timeline")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +177,7 @@ func marks(t *testing.T, w *window, s *system, rec string) {
 	w.run(chromedp.KeyEvent(nasty))
 	w.press("\r")
 	w.until("the mark", thePlayer+`.timeline.facts[0].marks.length == 1`)
-	resp, err := http.PostForm("http://"+s.web+"/recordings/"+rec+"/marks", map[string][]string{"at": {"00:06.5"}, "text": {"the end"}})
+	resp, err := s.as("custodian").PostForm("http://"+s.web+"/recordings/"+rec+"/marks", map[string][]string{"at": {"00:06.5"}, "text": {"the end"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func marks(t *testing.T, w *window, s *system, rec string) {
 	w.until("the mark of the list", `Math.abs(`+theVideo+`.currentTime - 6.5) < 0.05 && location.search == '?lang=en'`)
 	for name, form := range map[string]map[string][]string{"no text": {"at": {"1"}}, "no time": {"text": {"x"}}, "an odd time": {"at": {"1:99"}, "text": {"x"}},
 		"a text that is too long": {"at": {"1"}, "text": {strings.Repeat("长", 3000)}}, "a huge form": {"at": {"1"}, "text": {strings.Repeat("x", 1<<20)}}} {
-		resp, err := http.PostForm("http://"+s.web+"/recordings/"+rec+"/marks", form)
+		resp, err := s.as("custodian").PostForm("http://"+s.web+"/recordings/"+rec+"/marks", form)
 		if err != nil {
 			t.Fatal(err)
 		}

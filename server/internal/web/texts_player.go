@@ -106,5 +106,6 @@ var textsPlayer = map[string][2]string{
 	"side-show":     {"Show side by side", "并列播放"},
 	"side-says":     {"Two to four recordings of one event, in step by the recorders' own clocks. Each is checked by itself.", "将同一事件的二至四份音像记录按各自时钟同步播放，各自独立校验。"},
 	"side-too-many": {"At most four recordings can be shown side by side. Nothing was changed. Go back and take some away.", "最多可并列播放四份音像记录。未作任何更改。请返回减少选择。"},
+	"side-purpose":  {"Say first what you look at these recordings for: open each of them, then come back here.", "请先说明查看以下音像记录的用途：逐一打开后返回此页。"},
 	"side-kind":     {"Only footage and sound that a browser can play can be shown side by side.", "只有浏览器可播放的影像和录音可以并列播放。"},
 }
