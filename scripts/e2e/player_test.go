@@ -47,9 +47,8 @@ func (w *window) open(rec, query string) {
 func (w *window) press(keys ...string) {
 	w.t.Helper()
 	for _, k := range keys {
-		if k == " " { // KeyEvent would send the character by itself, which scrolls whatever the page does with the key
-			w.run(input.DispatchKeyEvent(input.KeyDown).WithKey(" ").WithCode("Space").WithText(" ").WithWindowsVirtualKeyCode(32),
-				input.DispatchKeyEvent(input.KeyUp).WithKey(" ").WithCode("Space").WithWindowsVirtualKeyCode(32))
+		if len(k) == 1 && k[0] >= ' ' { // KeyEvent sends the character by itself, whatever the page does with the key
+			w.run(input.DispatchKeyEvent(input.KeyDown).WithKey(k).WithText(k), input.DispatchKeyEvent(input.KeyUp).WithKey(k))
 			continue
 		}
 		w.run(chromedp.KeyEvent(k))

@@ -130,6 +130,7 @@ func (s *site) sideBySide(c *gin.Context) {
 		P      player
 		IDs    [mostBeside]string
 		Enough bool
+		Ask    []row // of which it must be said first what they are looked at for
 	}{Frame: s.frame(c, "side-by-side")}
 	if len(ids) > mostBeside {
 		s.sorry(c, http.StatusBadRequest, "side-too-many")
@@ -138,28 +139,45 @@ func (s *site) sideBySide(c *gin.Context) {
 	copy(data.IDs[:], ids)
 	var shown []picture
 	for _, id := range ids {
-		v, err := s.findOther(c, id)
-		var made makings
-		if err == nil {
-			made, err = s.made(c.Request.Context(), &v)
-		}
-		if errors.Is(err, catalog.ErrUnknown) {
+		p, ask, err := s.beside(c, id)
+		switch {
+		case errors.Is(err, catalog.ErrUnknown):
 			s.sorry(c, http.StatusNotFound, "no-recording")
 			return
-		}
-		if err != nil {
+		case err != nil:
 			s.fail(c, err)
 			return
-		}
-		if k := v.Player(); k == "video" || k == "audio" {
-			shown = append(shown, originalOf(v))
-		} else if made.Copy == media.CopyMade {
-			shown = append(shown, copyOf(v, made.D.MediaType))
+		case ask:
+			data.Ask = append(data.Ask, p.R)
+		case p.Kind == "video" || p.Kind == "audio":
+			shown = append(shown, p)
 		}
 	}
 	data.Dark, data.Enough, data.P = true, len(shown) > 1 && len(shown) == len(ids), player{F: data.Frame, Pictures: shown}
 	c.Header("Content-Security-Policy", playerPolicy)
 	s.page(c, http.StatusOK, "side.html", data)
+}
+
+// beside finds a recording that is to be shown beside others: the original, or the derived copy where browsers can't play that. It reports
+// whether the reader must say first what for. Errors: catalog.ErrUnknown, also for one that is none of the reader's business.
+func (s *site) beside(c *gin.Context, id string) (p picture, ask bool, err error) {
+	v, err := s.findOther(c, id)
+	if err != nil {
+		return p, false, err
+	}
+	ctx, me := c.Request.Context(), s.me(c)
+	if ok, err := s.mayLook(ctx, me, v.Recording); err != nil || !ok {
+		return p, false, errors.Join(err, catalog.ErrUnknown)
+	}
+	purpose, err := s.purpose(ctx, me, v.Recording)
+	if err != nil {
+		return p, false, err
+	}
+	made, err := s.made(ctx, &v)
+	if made.Copy == media.CopyMade && v.Player() == "" {
+		return copyOf(v, made.D.MediaType), purpose == "", err
+	}
+	return originalOf(v), purpose == "", err
 }
 
 // wanted are the ids of an address or a form, each once. People paste addresses too.

@@ -87,7 +87,8 @@ var textsPlayer = map[string][2]string{
 	"player-of-part":      {"Part", "数据块"},
 	"player-of-checks":    {"Checks", "校验"},
 	"player-of-hash":      {"SHA-256", "SHA-256"},
-	"player-step":         {"In step by the recorders' own clocks, to within {ms} ms of playing. What is proven of their times:", "按各记录仪自身时钟同步，播放误差在 {ms} 毫秒以内。各自已获证明的时间："},
+	"player-step":         {"In step by the recorders' own clocks, which are claims. What is proven of their times:", "按各记录仪自身时钟同步，时钟所述未经证明。各自已获证明的时间："},
+	"player-apart":        {"Now {ms} ms apart.", "当前相差 {ms} 毫秒。"},
 	"player-step-none":    {"{name}: no clock on record; it begins with the first.", "{name}：没有时钟信息，与第一份同时开始。"},
 	"player-away":         {"Not recording at this time", "此时未在记录"},
 	"player-waiting":      {"Waiting for {name}", "正在等待 {name}"},
@@ -105,5 +106,6 @@ var textsPlayer = map[string][2]string{
 	"side-show":     {"Show side by side", "并列播放"},
 	"side-says":     {"Two to four recordings of one event, in step by the recorders' own clocks. Each is checked by itself.", "将同一事件的二至四份音像记录按各自时钟同步播放，各自独立校验。"},
 	"side-too-many": {"At most four recordings can be shown side by side. Nothing was changed. Go back and take some away.", "最多可并列播放四份音像记录。未作任何更改。请返回减少选择。"},
+	"side-purpose":  {"Say first what you look at these recordings for: open each of them, then come back here.", "请先说明查看以下音像记录的用途：逐一打开后返回此页。"},
 	"side-kind":     {"Only footage and sound that a browser can play can be shown side by side.", "只有浏览器可播放的影像和录音可以并列播放。"},
 }

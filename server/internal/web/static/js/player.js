@@ -123,9 +123,8 @@ class Player extends HTMLElement {
     const [strip, wave] = await Promise.all([f.strip ? get('/strip') : null, f.wave ? get('/wave') : null]);
     const look = this.timeline.looks[0] = { strip, peaks: wave?.peaks ?? (Array.isArray(wave) ? wave : null) };
     if (strip) {
-      const image = make('img', { src: at + '/strip.jpg', alt: '' });
-      await image.decode();
-      look.image = image;
+      const r = await fetch(at + '/strip.jpg');
+      if (r.ok) look.image = await createImageBitmap(await r.blob());
     }
     this.timeline.draw();
   }
@@ -133,6 +132,7 @@ class Player extends HTMLElement {
   // step puts several recordings in step by their recorders' clocks, once all lengths are known, and says how sure that is.
   #step() {
     const ready = () => this.pictures.every(p => p.media.readyState > 0 || !p.stop.hidden);
+    if (this.apart) return;
     if (!ready()) {
       for (const p of this.pictures) p.media.addEventListener('loadedmetadata', () => { if (ready()) this.#step(); }, { once: true });
       return;
@@ -145,7 +145,8 @@ class Player extends HTMLElement {
       if (begins[i] === null) list.append(make('li', {}, say('step-none', { name: f.name })));
       for (const line of f.clock.says) list.append(make('li', {}, make('bdi', {}, f.name), ': ' + line));
     });
-    this.notes.append(make('p', {}, say('step', { ms: 33 })), list);
+    this.apart = make('p', { class: 'points' });
+    this.notes.append(make('p', {}, say('step')), list, this.apart);
     this.go(Math.max(0, ...this.reel.offsets)); // where all of them are on
   }
 
@@ -171,7 +172,13 @@ class Player extends HTMLElement {
       if (this.form && !this.form.contains(document.activeElement)) this.form.elements.at.value = clock(t);
       if (this.wall.textContent !== this.#wallText(t)) this.wall.textContent = this.#wallText(t);
       if (this.alone && this.pictures[0].endless) this.#note('no-length');
-      if (this.reel.waiting) this.says.textContent = say('waiting', { name: this.reel.waiting.getAttribute('name') });
+      if (this.apart && performance.now() > (this.told ?? 0)) {
+        this.told = performance.now() + 500;
+        this.apart.textContent = say('apart', { ms: Math.round(this.reel.apart() * 1000) });
+      }
+      const waits = this.reel.waiting?.getAttribute('name');
+      if (waits !== this.waits) this.says.textContent = waits === undefined ? '' : say('waiting', { name: waits });
+      this.waits = waits;
       this.timeline.draw();
     });
   }
@@ -180,7 +187,7 @@ class Player extends HTMLElement {
   #wallText(t) {
     const f = this.timeline.facts[0];
     if (!f) return '';
-    if (!this.alone) return Number.isFinite(this.first) ? say('wall', { time: wall(this.first + t * 1000, f.clock.zone) }) : say('no-wall');
+    if (!this.alone) return Number.isFinite(this.first) ? say(this.timeline.facts.some(x => x.clock.end !== null) ? 'wall-file' : 'wall', { time: wall(this.first + t * 1000, f.clock.zone) }) : say('no-wall');
     if (f.clock.begin !== null) return say('wall', { time: wall(f.clock.begin + t * 1000, f.clock.zone) });
     const length = this.pictures[0].length;
     if (f.clock.end !== null && length) return say('wall-file', { time: wall(f.clock.end - (length - t) * 1000, f.clock.zone) });
@@ -349,7 +356,7 @@ class Player extends HTMLElement {
 
   silent() {
     const off = !this.pictures[0].media.muted;
-    for (const p of this.pictures) if (p.timed) p.media.muted = off;
+    this.pictures[0].media.muted = off;
     this.buttons.silent.setAttribute('aria-pressed', String(off));
   }
 

@@ -1,9 +1,10 @@
 // Reel plays one recording, or several in step. Its time is in seconds from where the first of them begins.
 //
-// Several follow the first that has footage at the moment: their speed is nudged until they are less than half a frame apart.
+// Several follow the first that has footage at the moment: now and then their speed is nudged until they are a fraction of a frame apart.
 
-const slack = 0.012; // seconds apart that are left alone
+const slack = 0.006; // seconds apart that are left alone
 const jump = 0.4;    // seconds apart from which on a picture is moved at once
+const pause = 300;   // milliseconds from one nudge to the next: each takes a while to be felt
 
 export class Reel {
   offsets = [0];
@@ -15,6 +16,10 @@ export class Reel {
   constructor(pictures) {
     this.pictures = pictures;
     this.offsets = pictures.map(() => 0);
+    for (const p of pictures.slice(1)) { // one voice is enough, and what is not heard need not keep its pitch
+      p.media.muted = true;
+      p.media.preservesPitch = false;
+    }
   }
 
   get end() { return Math.max(...this.pictures.map((p, i) => this.offsets[i] + (p.length || 0))); }
@@ -87,13 +92,18 @@ export class Reel {
     const here = this.#covers(i, this.at);
     p.away.hidden = here;
     if (!here) return p.media.pause();
-    if (p === lead) { p.media.playbackRate = this.rate; return; }
+    if (p === lead) {
+      if (p.media.playbackRate !== this.rate) p.media.playbackRate = this.rate;
+      return;
+    }
     const apart = this.at - this.offsets[i] - p.media.currentTime;
     if (p.media.paused || Math.abs(apart) > jump) {
       p.media.currentTime = this.at - this.offsets[i];
       this.#run(p);
-    } else {
-      p.media.playbackRate = Math.abs(apart) < slack ? this.rate : this.rate * (1 + Math.max(-0.2, Math.min(0.2, apart * 2)));
+    } else if (performance.now() > (p.nudge ?? 0)) {
+      p.nudge = performance.now() + pause;
+      const rate = Math.abs(apart) < slack ? this.rate : this.rate * (1 + Math.max(-0.5, Math.min(0.5, apart / 2 / (pause / 1000))));
+      if (p.media.playbackRate !== rate) p.media.playbackRate = rate;
     }
   }
 
@@ -120,6 +130,6 @@ export class Reel {
   }
 
   #align() {
-    if (this.pictures.length > 1) this.seek(this.at);
+    if (this.pictures.length > 1 && this.pictures.every(p => p.stop.hidden)) this.seek(this.at);
   }
 }
