@@ -219,7 +219,8 @@ func (c *Catalog) Custody(ctx context.Context, d evidence.DeviceID, rec evidence
 func (c *Catalog) Dump(ctx context.Context) (string, error) {
 	var out strings.Builder
 	for _, table := range []string{"meta", "devices", "batches", "parts", "anchors", "recordings", "custody",
-		"counted", "gaps", "boots", "pcr_sets", "forks", "said", "unrecorded", "registers"} {
+		"counted", "gaps", "boots", "pcr_sets", "forks", "said", "unrecorded", "registers",
+		"stored_receipts", "retention_classes", "retained", "disposals", "words_gone"} {
 		lines, err := c.dumpTable(ctx, table)
 		if err != nil {
 			return "", fmt.Errorf("dump %s: %w", table, err)

@@ -168,7 +168,7 @@ func (s *site) recording(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	custody, err := s.Catalog.Custody(c.Request.Context(), id, rec)
+	custody, err := s.Catalog.CountLife(c.Request.Context(), catalog.RecordingKey{Device: id, Rec: rec})
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -197,7 +197,7 @@ func (s *site) recording(c *gin.Context) {
 		A       about
 		Times   []string
 		D       device
-		Custody []db.Custody
+		Custody int
 		Media   string
 		Lock    evidence.Lock
 	}{Frame: s.frame(c, "recording"), R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock()}

@@ -143,7 +143,6 @@ var textsRecordings = map[string][2]string{
 	"what":            {"What it is", "基本信息"},
 	"proof":           {"Proof", "证明材料"},
 	"custody":         {"Chain of custody", "证据保管链"},
-	"no-custody":      {"Nobody has exported this recording.", "尚无人导出此记录。"},
 	"claim":           {"the device's clock, a claim", "设备时钟，仅为声明"},
 	"media-type":      {"Type", "类型"},
 	"hash":            {"SHA-256 of the whole file", "整个文件的 SHA-256"},

@@ -51,6 +51,8 @@ type site struct {
 
 	mu        sync.Mutex
 	originals map[evidence.Digest]*export.Original // by the manifest's digest
+
+	times loggedTimes
 }
 
 // pagePolicy lets a page use this server's style, pictures and media, and nothing else: no script at all.

@@ -78,6 +78,34 @@ type Device struct {
 	SeenIndex     sql.NullInt64
 }
 
+type Disposal struct {
+	Device          string
+	Rec             string
+	State           string
+	Reason          string
+	Name            string
+	Hash            string
+	Size            int64
+	Chunks          int64
+	OpenedAt        int64
+	LastSeq         int64
+	StoredIndex     int64
+	ProposedAt      int64
+	ProposedBy      string
+	ProposedAccount string
+	ProposedIndex   int64
+	ConfirmedAt     int64
+	ConfirmedBy     string
+	ConfirmedIndex  int64
+	ConfirmedEvent  string
+	DisposedAt      int64
+	DisposedIndex   int64
+	Objects         int64
+	Bytes           int64
+	Kept            int64
+	KeptUntil       int64
+}
+
 type Fork struct {
 	LogIndex int64
 	Device   string
@@ -182,6 +210,24 @@ type Register struct {
 	Size     int64
 }
 
+type Retained struct {
+	Device   string
+	Rec      string
+	Class    string
+	BaseAt   int64
+	UntilAt  int64
+	SetBy    string
+	LogIndex int64
+}
+
+type RetentionClass struct {
+	Name     string
+	Days     int64
+	SetAt    int64
+	SetBy    string
+	LogIndex int64
+}
+
 type Said struct {
 	Device string
 	Rec    string
@@ -189,6 +235,15 @@ type Said struct {
 	At     int64
 	Kind   string
 	Body   string
+}
+
+type StoredReceipt struct {
+	LogIndex int64
+	Device   string
+	Rec      string
+	Chunks   int64
+	UntilAt  int64
+	Leaf     string
 }
 
 type Unrecorded struct {
@@ -199,4 +254,10 @@ type Unrecorded struct {
 	SaidBy   string
 	Reason   string
 	LogIndex int64
+}
+
+type WordsGone struct {
+	Device string
+	Rec    string
+	Event  string
 }
