@@ -148,7 +148,7 @@ func put(ctx context.Context, q *db.Queries, row db.Recording) error {
 // isSaid reports whether a statement goes to table said.
 func isSaid(k evidence.Kind) bool {
 	switch k {
-	case evidence.KindHeader, evidence.KindNote, evidence.KindMark, evidence.KindRelease:
+	case evidence.KindOpen, evidence.KindHeader, evidence.KindNote, evidence.KindMark, evidence.KindFault, evidence.KindClose, evidence.KindRelease:
 		return true
 	}
 	return false
