@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"camseal/scripts/freeport"
+	"camseal/scripts/visitor"
 )
 
 var bin string // folder of the programs under test
@@ -58,6 +59,7 @@ type system struct {
 	agentDir string // the agent's state folder
 	via      string // address that the agent uses, api unless a test puts a proxy before it
 	recorder string // folder of footage
+	visitors map[string]*visitor.Visitor
 }
 
 // process is a program that was started.
@@ -149,7 +151,7 @@ func freeAddress(t *testing.T) string {
 // newSystem starts a server and enrols an agent with a software TPM. Storage are flags that say where the vault is.
 func newSystem(t *testing.T, storage ...string) *system {
 	t.Helper()
-	s := &system{t: t, dir: t.TempDir(), api: freeAddress(t), web: freeAddress(t), storage: storage}
+	s := &system{t: t, dir: t.TempDir(), api: freeAddress(t), web: freeAddress(t), storage: storage, visitors: map[string]*visitor.Visitor{}}
 	s.via, s.recorder, s.agentDir = s.api, filepath.Join(s.dir, "recorder"), filepath.Join(s.dir, "agent")
 	if err := os.Mkdir(s.recorder, 0o755); err != nil {
 		t.Fatal(err)
@@ -286,6 +288,28 @@ func footage(name string, size int) []byte {
 		fmt.Fprintf(&b, "%s block %012d\n", name, i)
 	}
 	return b.Bytes()[:size]
+}
+
+// as returns somebody with a role, signed in; the same one every time.
+func (s *system) as(role string) *visitor.Visitor {
+	s.t.Helper()
+	if v := s.visitors[role]; v != nil {
+		return v
+	}
+	v, err := visitor.New("http://" + s.web)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	code, link := run(s.t, "camseal-server", s.serverCommand("account", "add", "--login", "the-"+role, "--name", "王 "+role, "--role", role,
+		"--body", "市文化市场综合行政执法总队", "--certificate", "NJ0137")...)
+	if code != 0 { // there is one already
+		link = mustRun(s.t, "camseal-server", s.serverCommand("account", "link", "the-"+role)...)
+	}
+	if err := v.UseLink(strings.TrimSpace(link), "correct horse battery"); err != nil {
+		s.t.Fatal(err)
+	}
+	s.visitors[role] = v
+	return v
 }
 
 // recording is what the catalog tells of one.

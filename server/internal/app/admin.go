@@ -31,6 +31,9 @@ type admin interface {
 	register(ctx context.Context) (registerShown, error)
 	recordings(ctx context.Context, after page) ([]recordingLine, error)
 	export(ctx context.Context, req exportRequest) error
+	accounts(ctx context.Context, after string) ([]accountLine, error)
+	addAccount(ctx context.Context, req accountLine) (linkLine, error)
+	linkAccount(ctx context.Context, login string) (linkLine, error)
 }
 
 // exportRequest asks for a bundle in a file or folder.
@@ -88,6 +91,15 @@ func adminHandler(a admin) http.Handler {
 	})
 	mux.HandleFunc("POST /export", func(w http.ResponseWriter, r *http.Request) {
 		serveAdmin(w, r, func(req exportRequest) (any, error) { return struct{}{}, a.export(r.Context(), req) })
+	})
+	mux.HandleFunc("POST /accounts", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(after string) (any, error) { return a.accounts(r.Context(), after) })
+	})
+	mux.HandleFunc("POST /account/add", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(req accountLine) (any, error) { return a.addAccount(r.Context(), req) })
+	})
+	mux.HandleFunc("POST /account/link", func(w http.ResponseWriter, r *http.Request) {
+		serveAdmin(w, r, func(login string) (any, error) { return a.linkAccount(r.Context(), login) })
 	})
 	return mux
 }

@@ -31,6 +31,7 @@ type commandLine struct {
 	Device       deviceCommand       `cmd:"" help:"List, show and revoke devices."`
 	PCRs         pcrsCommand         `cmd:"" name:"pcrs" help:"Which software devices may boot: list it, and allow more."`
 	Register     registerCommand     `cmd:"" help:"The department's officers and the words of case headers: set it, and show it."`
+	Account      accountCommand      `cmd:"" help:"People's accounts for the web page: add one, list them, make a new link."`
 	Report       reportCommand       `cmd:"" help:"Say what is missing."`
 	Recordings   recordingsCommand   `cmd:"" help:"List the recordings."`
 	Export       exportCommand       `cmd:"" help:"Write the bundle of one recording."`

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
@@ -111,6 +112,9 @@ func rebuild(e *env, v archive.Vault, vkey string) (size uint64, err error) {
 	if err == nil {
 		err = p.Rebuild(e.ctx)
 	}
+	if err == nil {
+		takeOver(e, cat, path)
+	}
 	if err = errors.Join(err, cat.Close()); err != nil {
 		return 0, errors.Join(err, removeDatabase(fresh))
 	}
@@ -124,6 +128,17 @@ func rebuild(e *env, v archive.Vault, vkey string) (size uint64, err error) {
 		return 0, err
 	}
 	return p.Size(), durable.SyncDir(filepath.Dir(path))
+}
+
+// takeOver keeps passwords, links and sessions, if the old catalog can still be read. Without them people need new links, and all else is as it was.
+func takeOver(e *env, fresh *catalog.Catalog, path string) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err := fresh.TakeOver(e.ctx, path); err != nil {
+		e.log.WarnContext(e.ctx, "passwords and sessions could not be taken over; accounts are as they were: give each a new link (camseal-server account link)",
+			slog.Any("error", err))
+	}
 }
 
 func removeDatabase(path string) error {

@@ -3,7 +3,6 @@ package app
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -20,8 +19,14 @@ import (
 type settings struct {
 	State  string   `help:"Folder for keys, log, catalog and quarantine." default:"/var/lib/camseal-server" placeholder:"DIR"`
 	Listen string   `help:"Address for the agents (TLS)." default:"127.0.0.1:8443" placeholder:"ADDR"`
-	Web    string   `help:"Address of the web page (plain http, so this machine only)." default:"127.0.0.1:8080" placeholder:"ADDR"`
-	Names  []string `help:"Names and IP addresses in the server's certificate." default:"localhost,127.0.0.1,::1"`
+	Web    string   `help:"Address of the web page. Without web-certificate only this machine's own." default:"127.0.0.1:8080" placeholder:"ADDR"`
+	Names  []string `help:"Names and IP addresses in the server's certificate, and by which the web page may be reached." default:"localhost,127.0.0.1,::1"`
+
+	WebCertificate string `help:"File with the web page's certificate chain (PEM): it is served over TLS 1.3, on any address." placeholder:"FILE"`
+	WebKey         string `help:"File (mode 0600) with its key (PEM)." placeholder:"FILE"`
+	WebURL         string `name:"web-url" help:"How people reach the web page, for links. Default: made of web and names." placeholder:"URL"`
+	SessionIdle    days   `help:"Who does nothing for so long has to sign in again." default:"30m"`
+	SessionLife    days   `help:"So does everybody after this." default:"12h"`
 
 	Vault       string `help:"Folder of the vault. Default: vault in the state folder. Not used with s3-endpoint." placeholder:"DIR"`
 	S3Endpoint  string `name:"s3-endpoint" help:"Keep the vault in S3 with object lock instead: https://host[:port]." placeholder:"URL"`
@@ -75,15 +80,7 @@ func (s *settings) check() error {
 	if err := s.checkOutside(); err != nil {
 		return err
 	}
-	host, _, err := net.SplitHostPort(s.Web)
-	if err != nil {
-		return usagef("web: %v", err)
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return usagef("web: %s can be reached from other machines, and the page has no sign-in yet. Nothing was started; "+
-			"use 127.0.0.1:PORT and, from afar, an SSH tunnel", s.Web)
-	}
-	return nil
+	return s.checkWeb()
 }
 
 // checkOutside checks what is said about those who vouch from outside.

@@ -31,7 +31,7 @@ func TestWrongUsage(t *testing.T) {
 	}{
 		{[]string{"fly"}, "fly"},
 		{[]string{"--config", file, "version"}, `there is no key "retentoin"`},
-		{[]string{"run", "--state", dir, "--web", "0.0.0.0:8080"}, "no sign-in"},
+		{[]string{"run", "--state", dir, "--web", "0.0.0.0:8080"}, "in clear"},
 		{[]string{"run", "--state", dir, "--retention", "10d", "--log-retention", "5d"}, "without its proofs"},
 		{[]string{"run", "--state", dir, "--retention", "soon"}, "90d"},
 		{[]string{"run", "--state", dir}, "init"},
@@ -64,7 +64,7 @@ func TestExampleConfiguration(t *testing.T) {
 	}
 	_, help, _ := runArgs(t, "--help")
 	for _, m := range regexp.MustCompile(`--([a-z0-9-]+)[=\s]`).FindAllStringSubmatch(help, -1) {
-		if name := m[1]; !slices.Contains([]string{"help", "config", "output", "folder", "json"}, name) && !bytes.Contains(raw, []byte("\n#"+name+":")) {
+		if name := m[1]; !slices.Contains([]string{"help", "config", "output", "folder", "json", "login", "name", "role"}, name) && !bytes.Contains(raw, []byte("\n#"+name+":")) {
 			t.Errorf("flag --%s is not in the example", name)
 		}
 	}

@@ -26,6 +26,7 @@ import (
 	"camseal/server/internal/ingest"
 	"camseal/server/internal/ledger"
 	"camseal/server/internal/officers"
+	"camseal/server/internal/people"
 )
 
 // core is everything below the network: vault, log, catalog and what works on them.
@@ -40,6 +41,8 @@ type core struct {
 	exporter *export.Exporter
 	ingest   *ingest.Service
 	officers *officers.Store
+	people   *people.Keeper
+	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
 
 	headerDeadline time.Duration
@@ -222,6 +225,7 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.book = &casework.Book{Vault: c.vault, Log: c.log, Until: logUntil, Now: e.now}
 	c.registry = devices.New(devices.Config{Catalog: c.catalog, Log: c.log, Book: c.book, Tokens: tokensOf(e), HomeLog: vkey, CA: ca, CAKey: caKey,
 		Roots: roots, TrialRoots: trial, AllowUnknownMaker: s.AllowUnknownMaker, Rand: rand.Reader, Now: e.now, Slog: e.log})
+	c.people, c.origin = &people.Keeper{Catalog: c.catalog, Book: c.book, Now: e.now}, s.origin(s.Web)
 	c.officers = &officers.Store{Vault: c.vault, Catalog: c.catalog, Book: c.book, Until: logUntil}
 	trust, err := s.trust(vkey)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -20,6 +21,9 @@ import (
 	"camseal/pkg/tlog"
 	"camseal/pkg/transport"
 	"camseal/pkg/verify"
+	"camseal/scripts/visitor"
+	"camseal/server/internal/auth"
+	"camseal/server/internal/people"
 )
 
 // rig is a server in this process, with its state in a folder of the test.
@@ -34,6 +38,7 @@ type rig struct {
 	page     string
 	log      bytes.Buffer
 	shutdown bool
+	visitors map[auth.Role]*visitor.Visitor
 	ahead    atomic.Int64 // of the true time, nanoseconds
 }
 
@@ -45,7 +50,7 @@ func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load
 func testSettings(dir string) *settings {
 	return &settings{State: dir, Listen: "127.0.0.1:0", Web: "127.0.0.1:0", Names: []string{"localhost", "127.0.0.1"}, Retention: days(24 * time.Hour),
 		LogRetention: days(48 * time.Hour), HeaderDeadline: days(24 * time.Hour), BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond, QuarantineBytes: 32 << 20,
-		QuarantineEntries: 8, MaxConnections: 64, RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour}
+		QuarantineEntries: 8, MaxConnections: 64, SessionIdle: days(30 * time.Minute), SessionLife: days(12 * time.Hour), RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour}
 }
 
 func newRig(t testing.TB, change ...func(*settings)) *rig {
@@ -169,20 +174,69 @@ func (r *rig) storedLeaf(d *device, rec evidence.RecordingID, s transport.Stored
 	return leaf
 }
 
+// testPassword is everybody's.
+const testPassword = "correct horse battery"
+
+// testBody is the body that the accounts of tests belong to.
+const testBody = "市文化市场综合行政执法总队"
+
+// as returns somebody with a role, signed in; the same one every time.
+func (r *rig) as(role auth.Role) *visitor.Visitor {
+	r.t.Helper()
+	if v := r.visitors[role]; v != nil {
+		v.Base = r.page
+		return v
+	}
+	v, err := visitor.New(r.page)
+	check(r.t, err)
+	if r.visitors == nil {
+		r.visitors = map[auth.Role]*visitor.Visitor{}
+	}
+	r.visitors[role] = v
+	r.signIn(role)
+	return v
+}
+
+// signIn gives somebody with a role a new session; the account is made when there is none.
+func (r *rig) signIn(role auth.Role) {
+	r.t.Helper()
+	v, login := r.visitors[role], "the-"+string(role)
+	p, err := r.core.people.FindLogin(r.t.Context(), login)
+	if errors.Is(err, people.ErrUnknown) {
+		p.Account, err = r.core.people.Make(r.t.Context(), "test", auth.Account{Login: login, Name: "王 " + string(role), Role: role, Body: testBody, Certificate: "NJ0137"})
+	}
+	check(r.t, err)
+	if v.Base = r.page; p.Hash != "" {
+		check(r.t, v.SignIn(login, testPassword))
+		return
+	}
+	link, err := r.core.people.Link(r.t.Context(), p.ID)
+	check(r.t, err)
+	check(r.t, v.UseLink(r.page+"/link/"+link, testPassword))
+}
+
+// get reads a page as a custodian.
 func (r *rig) get(path string, header ...string) (int, http.Header, []byte, error) {
 	r.t.Helper()
-	req, err := http.NewRequest("GET", r.page+path, nil)
-	check(r.t, err)
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
+	v := r.as(auth.Custodian)
+	for again := false; ; again = true {
+		req, err := http.NewRequest("GET", r.page+path, nil)
+		check(r.t, err)
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		resp, err := v.Do(req)
+		if err != nil {
+			return 0, nil, nil, err
+		}
+		body, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if visitor.SignedOut(resp) && !again { // the session ended, or the test took it away
+			r.signIn(auth.Custodian)
+			continue
+		}
+		return resp.StatusCode, resp.Header, body, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, nil, nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, resp.Header, body, err
 }
 
 // verified checks a bundle with the rig's own log key and expects the given verdict.

@@ -57,7 +57,14 @@ func serve(e *env, c *core, cert tls.Certificate) error {
 		go func() { failed <- s.http.Serve(s.on) }()
 		e.log.InfoContext(e.ctx, "listening", slog.String("for", s.name), slog.String("address", s.on.Addr().String()))
 	}
-	fmt.Fprintf(e.out, "agents: https://%s\nweb page: http://%s\n", servers[0].on.Addr(), servers[1].on.Addr())
+	fmt.Fprintf(e.out, "agents: https://%s\nweb page: %s\n", servers[0].on.Addr(), c.origin)
+	ctx, done := context.WithCancel(e.ctx)
+	defer done()
+	c.work.Go(func() {
+		if err := firstAdministrator(ctx, e, c); err != nil {
+			e.log.ErrorContext(e.ctx, "no link for the first administrator; use `camseal-server account add`", slog.Any("error", err))
+		}
+	})
 	select {
 	case <-e.ctx.Done():
 	case err = <-failed:
@@ -83,10 +90,14 @@ func stop(servers []server) error {
 }
 
 func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
-	page, err := web.New(web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, LoggedAt: c.loggedAt,
-		Register: c.officers.Current, HeaderDeadline: time.Duration(e.settings.HeaderDeadline), Now: e.now, Slog: e.log})
+	onWeb, err := listenWeb(e.settings)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listen for the web page: %w", err)
+	}
+	c.origin = e.settings.origin(onWeb.Addr().String())
+	page, err := web.New(webConfig(e, c))
+	if err != nil {
+		return nil, errors.Join(err, onWeb.Close())
 	}
 	errorLog := slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)
 	add := func(name string, h http.Handler, open func() (net.Listener, error)) error {
@@ -99,10 +110,11 @@ func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
 		return nil
 	}
 	err = add("agents", c.ingest.Handler(c.registry), func() (net.Listener, error) { return listenTLS(e.settings, cert) })
-	if err == nil {
-		out[0].http.ReadTimeout, out[0].http.WriteTimeout = requestWait, requestWait
-		err = add("the web page", page, func() (net.Listener, error) { return listenTCP(e.settings.Web, e.settings.MaxConnections) })
+	if err != nil {
+		return out, errors.Join(err, onWeb.Close())
 	}
+	out[0].http.ReadTimeout, out[0].http.WriteTimeout = requestWait, requestWait
+	err = add("the web page", page, func() (net.Listener, error) { return onWeb, nil })
 	if err == nil {
 		err = add("the administrator", adminHandler(local{c}), func() (net.Listener, error) { return listenAdmin(e.settings) })
 	}

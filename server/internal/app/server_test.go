@@ -13,6 +13,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 )
 
 func TestFromStatementsToBundle(t *testing.T) {
@@ -98,7 +99,7 @@ func checkPages(t *testing.T, r *rig, rec evidence.RecordingID, data []byte) {
 			t.Errorf("range %s: %d and %d bytes, want %d and %d", c.spec, status, len(body), c.status, len(c.want))
 		}
 	}
-	resp, err := http.Post(r.page+at+"/bundle", "", nil)
+	resp, err := r.as(auth.Custodian).Post(r.page+at+"/bundle", "", nil)
 	check(t, err)
 	defer resp.Body.Close()
 	zip := filepath.Join(t.TempDir(), "web.zip")

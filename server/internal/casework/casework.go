@@ -19,7 +19,11 @@ const (
 	ActExport  = "export"
 	ActStarted = "server-started"
 	ActRevoked = "device-revoked"
+	ActViewed  = "viewed" // somebody looked at a recording
 )
+
+// DetailPurpose is a member of a viewed event's detail: what for.
+const DetailPurpose = "purpose"
 
 // Act is one custody event to be recorded.
 type Act struct {

@@ -219,6 +219,8 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 		return registerSet(ctx, q, e, &ev)
 	case ActClassSet, ActRetained:
 		return applyRetention(ctx, q, e, &ev)
+	case ActAccountMade, ActAccountChanged, ActAccountDisabled, ActAccountEnabled:
+		return applyAccount(ctx, q, e, &ev)
 	}
 	if ev.Device == nil {
 		return nil

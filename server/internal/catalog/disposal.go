@@ -25,8 +25,7 @@ const (
 // Members of these events' detail.
 const (
 	DetailReason     = "reason"
-	DetailAccount    = "account" // id of the person's account
-	DetailHash       = "hash"    // SHA-256 of the whole original
+	DetailHash       = "hash" // SHA-256 of the whole original
 	DetailChunks     = "chunks"
 	DetailOpened     = "opened"      // the device's clock
 	DetailOpenSeq    = "open_seq"    // seq of the open statement

@@ -19,7 +19,6 @@ const (
 
 // Members of these events' detail. Times are milliseconds since 1970 UTC.
 const (
-	DetailName  = "name"
 	DetailDays  = "days"
 	DetailBase  = "base"  // from when on the term counts
 	DetailUntil = "until" // the recording is kept at least until then

@@ -168,6 +168,6 @@ func (s *site) bundle(c *gin.Context) {
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": b.Name + ".zip"}))
 	h.Set("Cache-Control", "no-store")
 	s.stream(c, rec.String(), func(w io.Writer) error {
-		return b.Write(c.Request.Context(), "web page", export.NewZip(w, s.Now()))
+		return b.Write(c.Request.Context(), s.me(c).Actor(), export.NewZip(w, s.Now()))
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
 )
@@ -27,7 +28,7 @@ func (s *site) list(c *gin.Context) {
 		return
 	}
 	first := c.Query("before") == ""
-	ctx := c.Request.Context()
+	ctx, me := c.Request.Context(), s.me(c)
 	list, err := s.Catalog.Shown(ctx, at, rec, perPage+1)
 	if err != nil {
 		s.fail(c, err)
@@ -53,8 +54,8 @@ func (s *site) list(c *gin.Context) {
 		list = list[:perPage]
 		data.Next = next("/", list[perPage-1].OpenedAt, list[perPage-1].Rec)
 	}
-	if data.Rows, err = s.rows(ctx, list); err == nil && first {
-		data.People, data.Without, err = s.people(ctx, data.Rows)
+	if data.Rows, err = s.rows(ctx, me, list); err == nil && first {
+		data.People, data.Without, err = s.people(ctx, me, data.Rows)
 	}
 	if err == nil && first {
 		data.Unrecorded, data.Acts, err = s.unrecorded(ctx)
@@ -67,9 +68,15 @@ func (s *site) list(c *gin.Context) {
 }
 
 // rows describes recordings of a list.
-func (s *site) rows(ctx context.Context, list []catalog.Listed) (out []row, err error) {
+func (s *site) rows(ctx context.Context, me auth.Account, list []catalog.Listed) (out []row, err error) {
 	reg, _ := s.register(ctx)
 	for _, r := range list {
+		if ok, err := s.mayLook(ctx, me, r.Recording); err != nil || !ok {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
 		v := rowOf(r.Recording, r.Class)
 		if err := s.describe(&v, reg); err != nil {
 			return nil, err
@@ -83,12 +90,12 @@ func (s *site) rows(ctx context.Context, list []catalog.Listed) (out []row, err 
 }
 
 // people returns what needs a person: the oldest recordings without header, and of the given ones those that are not whole.
-func (s *site) people(ctx context.Context, rows []row) (out []row, without int64, err error) {
+func (s *site) people(ctx context.Context, me auth.Account, rows []row) (out []row, without int64, err error) {
 	list, without, err := s.Catalog.WithoutHeader(ctx, shownWithout)
 	if err != nil {
 		return nil, 0, err
 	}
-	if out, err = s.rows(ctx, list); err != nil {
+	if out, err = s.rows(ctx, me, list); err != nil {
 		return nil, 0, err
 	}
 	for _, v := range rows {

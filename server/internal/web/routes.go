@@ -20,7 +20,7 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.recordingRoutes(), s.custodyRoutes())
+	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.peopleRoutes(), s.recordingRoutes(), s.custodyRoutes())
 }
 
 func (s *site) commonRoutes() []Route {
@@ -38,12 +38,8 @@ func (s *site) recordingRoutes() []Route {
 		{"GET", "/recordings/:rec/original", auth.SeeRecordings, s.original},
 		{"HEAD", "/recordings/:rec/original", auth.SeeRecordings, s.original},
 		{"POST", "/recordings/:rec/bundle", auth.Export, s.bundle},
+		{"POST", "/recordings/:rec/purpose", auth.SeeRecordings, s.choosePurpose},
 	}
-}
-
-// me is who asks.
-func (s *site) me(*gin.Context) auth.Account {
-	return auth.Account{ID: "00000000000000000000000000000001", Login: "web", Name: "web page", Role: auth.Custodian}
 }
 
 // styles joins the style sheets of all areas, in the order of their names.

@@ -20,15 +20,25 @@ var matcher = language.NewMatcher([]language.Tag{language.English, language.Simp
 
 const langCookie = "lang"
 
-// langOf takes the language asked for in the address, else the one chosen before, else the browser's.
-func langOf(c *gin.Context) lang {
-	q := lang(c.Query("lang"))
-	if q == "zh" {
-		q = chinese
+// asked is the language asked for in the address; empty if none is.
+func asked(c *gin.Context) lang {
+	switch q := lang(c.Query("lang")); q {
+	case "zh", chinese:
+		return chinese
+	case english:
+		return english
 	}
-	if q == english || q == chinese {
+	return ""
+}
+
+// langOf takes the language asked for in the address, else the account's, else the one chosen before, else the browser's.
+func (s *site) langOf(c *gin.Context) lang {
+	if q := asked(c); q != "" {
 		http.SetCookie(c.Writer, langKeep(q))
 		return q
+	}
+	if l := lang(s.me(c).Language); l == english || l == chinese {
+		return l
 	}
 	if v, err := c.Cookie(langCookie); err == nil && (lang(v) == english || lang(v) == chinese) {
 		return lang(v)
@@ -46,7 +56,7 @@ func accepted(c *gin.Context) []language.Tag {
 }
 
 // texts are the words of the pages, by the glossary of the design: en, then zh-CN. Each area of the pages has its own file of them.
-var texts = together(textsRecordings, textsRetention)
+var texts = together(textsRecordings, textsPeople, textsRetention)
 
 // together joins the areas' words. A key stands for one text everywhere.
 func together(areas ...map[string][2]string) map[string][2]string {

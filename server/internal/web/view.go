@@ -36,6 +36,7 @@ var navigation = []struct {
 	May auth.Permission
 }{
 	{NavItem{"recordings", "/"}, auth.SeeRecordings},
+	{NavItem{"people", "/people"}, auth.SeePeople},
 }
 
 // May reports whether the reader may do something.
@@ -45,7 +46,7 @@ func (f Frame) May(p auth.Permission) bool { return f.Me.May(p) }
 func (f Frame) T(key string) string { return f.Lang.in(key) }
 
 func (s *site) frame(c *gin.Context, title string) Frame {
-	l := langOf(c)
+	l := s.langOf(c)
 	other := english
 	if l == english {
 		other = chinese

@@ -13,17 +13,22 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/singleflight"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/server/internal/archive"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/export"
+	"camseal/server/internal/people"
 )
 
 //go:embed templates/*.html static
@@ -40,14 +45,23 @@ type Config struct {
 
 	HeaderDeadline time.Duration // from when sealing began to the case header
 
+	People      *people.Keeper
+	SessionIdle time.Duration // a session ends so long after its newest request
+	SessionLife time.Duration // and so long after it began
+	Origin      string        // by which people reach the page: scheme, host and port
+	Secure      bool          // it is served over TLS
+	Names       []string      // by which it may be reached, beside loopback ones
+
 	Now  func() time.Time
 	Slog *slog.Logger
 }
 
 type site struct {
 	Config
-	pages *template.Template
-	style []byte
+	pages    *template.Template
+	style    []byte
+	sessions *scs.SessionManager
+	views    singleflight.Group // custody events of looks under way
 
 	mu        sync.Mutex
 	originals map[evidence.Digest]*export.Original // by the manifest's digest
@@ -58,8 +72,8 @@ type site struct {
 // pagePolicy lets a page use this server's style, pictures and media, and nothing else: no script at all.
 const pagePolicy = "default-src 'none'; style-src 'self'; img-src 'self' data:; media-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// New makes the page's handler. It answers only requests made to this machine by a loopback name, and takes forms only
-// from its own pages.
+// New makes the page's handler. It answers only requests made to this machine by a loopback name or one of Names, takes forms only
+// from its own pages, and lets nobody at a route who may not use it.
 func New(c Config) (http.Handler, error) {
 	pages, err := template.New("").Funcs(functions).ParseFS(files, "templates/*.html")
 	if err != nil {
@@ -69,15 +83,19 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{Config: c, pages: pages, style: style, originals: map[evidence.Digest]*export.Original{}}
+	s := &site{Config: c, pages: pages, style: style, sessions: newSessions(c), originals: map[evidence.Digest]*export.Original{}}
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true
 	r.Use(s.guard)
-	r.NoRoute(func(c *gin.Context) { s.sorry(c, http.StatusNotFound, "no-page") })
-	r.NoMethod(func(c *gin.Context) { s.sorry(c, http.StatusMethodNotAllowed, "no-page") })
+	r.NoRoute(s.gate(auth.Anybody), func(c *gin.Context) { s.sorry(c, http.StatusNotFound, "no-page") })
+	r.NoMethod(s.gate(auth.Anybody), func(c *gin.Context) { s.sorry(c, http.StatusMethodNotAllowed, "no-page") })
 	for _, x := range s.routes() {
-		r.Handle(x.Method, x.Path, x.handle)
+		handlers := []gin.HandlerFunc{s.gate(x.May), x.handle}
+		if x.Path == ofRecording || strings.HasPrefix(x.Path, ofRecording+"/") {
+			handlers = slices.Insert(handlers, 1, s.looking)
+		}
+		r.Handle(x.Method, x.Path, handlers...)
 	}
 	return http.NewCrossOriginProtection().Handler(r), nil
 }
@@ -91,7 +109,10 @@ func (s *site) guard(c *gin.Context) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	if !loopback(c.Request.Host) {
+	if s.Secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	if !s.known(c.Request.Host) {
 		s.sorry(c, http.StatusForbidden, "not-here")
 		return
 	}
@@ -111,13 +132,14 @@ func (s *site) guard(c *gin.Context) {
 	c.Next()
 }
 
-func loopback(host string) bool {
+// known reports whether a request's Host is this machine's.
+func (s *site) known(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
-	host = strings.Trim(host, "[]")
+	host = strings.ToLower(strings.Trim(host, "[]"))
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return host == "localhost" || ip != nil && ip.IsLoopback() || slices.ContainsFunc(s.Names, func(name string) bool { return strings.EqualFold(name, host) })
 }
 
 func (s *site) css(c *gin.Context) {

@@ -32,7 +32,7 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged} {
 		used[w] = true
 	}
-	for _, a := range []string{casework.ActExport, catalog.ActQuarantined} {
+	for _, a := range []string{casework.ActExport, casework.ActViewed, catalog.ActQuarantined} {
 		used["act-"+a] = true
 	}
 	for _, v := range []catalog.Vouched{catalog.VouchedMaker, catalog.VouchedTrial, catalog.VouchedNobody, catalog.VouchedSoftware} {
@@ -61,7 +61,7 @@ func TestTextsAreComplete(t *testing.T) {
 			used[key] = used[key] || strings.HasPrefix(key, family)
 		}
 	}
-	for _, key := range []string{"no-leaf"} {
+	for _, key := range append(usedPeople(), "no-leaf") {
 		used[key] = true
 	}
 	for key := range used {

@@ -8,6 +8,18 @@ import (
 	"database/sql"
 )
 
+type Account struct {
+	ID           string
+	Login        string
+	Name         string
+	Role         string
+	Body         string
+	Certificate  string
+	Disabled     int64
+	MadeAt       int64
+	ChangedIndex int64
+}
+
 type Anchor struct {
 	Device string
 	Seq    int64
@@ -45,6 +57,13 @@ type Counted struct {
 	Value    string
 	At       int64
 	LogIndex int64
+}
+
+type Credential struct {
+	Account  string
+	Hash     string
+	Version  int64
+	Language string
 }
 
 type Custody struct {
@@ -121,6 +140,20 @@ type Gap struct {
 	BeforeSeq int64
 	FromValue string
 	ToValue   string
+}
+
+type Link struct {
+	Token      string
+	Account    string
+	ValidUntil int64
+}
+
+type Look struct {
+	Session string
+	Rec     string
+	Purpose string
+	Chosen  int64
+	Viewed  int64
 }
 
 type Meta struct {
@@ -235,6 +268,13 @@ type Said struct {
 	At     int64
 	Kind   string
 	Body   string
+}
+
+type Session struct {
+	Token string
+	Data  string
+	Began int64
+	Seen  int64
 }
 
 type StoredReceipt struct {
