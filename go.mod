@@ -28,6 +28,8 @@ require github.com/ncw/swift/v2 v2.0.3
 
 require github.com/alexedwards/scs/v2 v2.9.0
 
+require github.com/6tail/lunar-go v1.4.6
+
 require (
 	filippo.io/age v1.2.1
 	github.com/VividCortex/ewma v1.2.0 // indirect

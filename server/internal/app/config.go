@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones on machines that have none
 
 	"camseal/pkg/configfile"
 	"camseal/pkg/tlog"
@@ -40,6 +41,7 @@ type settings struct {
 	Retention          days          `help:"How long footage stays locked at least." default:"90d"`
 	LogRetention       days          `help:"How long statements, receipts and the log stay locked; at least as long as footage." default:"3650d"`
 	HeaderDeadline     days          `help:"How long after sealing began a case header is on time." default:"24h"`
+	Timezone           string        `help:"Zone in which working days begin and end, for the terms of legal review." default:"Asia/Shanghai" placeholder:"NAME"`
 	BatchAge           time.Duration `help:"How long the log gathers leaves." default:"50ms"`
 	CheckpointInterval time.Duration `help:"How often the log signs a checkpoint at most." default:"100ms"`
 
@@ -77,10 +79,22 @@ func (s *settings) check() error {
 	case s.S3Endpoint == "" && s.S3Bucket != "":
 		return usagef("s3-bucket without s3-endpoint")
 	}
+	if _, err := s.zone(); err != nil {
+		return err
+	}
 	if err := s.checkOutside(); err != nil {
 		return err
 	}
 	return s.checkWeb()
+}
+
+// zone is where days begin and end.
+func (s *settings) zone() (*time.Location, error) {
+	z, err := time.LoadLocation(s.Timezone)
+	if err != nil || s.Timezone == "" || s.Timezone == "Local" {
+		return nil, usagef("timezone: %q is no zone's name, such as Asia/Shanghai", s.Timezone)
+	}
+	return z, nil
 }
 
 // checkOutside checks what is said about those who vouch from outside.

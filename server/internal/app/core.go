@@ -42,7 +42,8 @@ type core struct {
 	ingest   *ingest.Service
 	officers *officers.Store
 	people   *people.Keeper
-	origin   string        // by which people reach the web page
+	origin   string // by which people reach the web page
+	cases    *casework.Cases
 	ready    chan struct{} // closed when all that a former run logged is applied
 
 	headerDeadline time.Duration
@@ -227,6 +228,11 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 		Roots: roots, TrialRoots: trial, AllowUnknownMaker: s.AllowUnknownMaker, Rand: rand.Reader, Now: e.now, Slog: e.log})
 	c.people, c.origin = &people.Keeper{Catalog: c.catalog, Book: c.book, Now: e.now}, s.origin(s.Web)
 	c.officers = &officers.Store{Vault: c.vault, Catalog: c.catalog, Book: c.book, Until: logUntil}
+	zone, err := s.zone()
+	if err != nil {
+		return err
+	}
+	c.cases = &casework.Cases{Book: c.book, Catalog: c.catalog, Zone: zone, Register: c.officers.Current, TempDir: s.path(dirTemp)}
 	trust, err := s.trust(vkey)
 	if err != nil {
 		return err

@@ -74,6 +74,11 @@ func DisposalPrefix(device evidence.DeviceID, rec evidence.RecordingID) string {
 // RegisterKey is the key of a register of officers.
 func RegisterKey(hash evidence.Digest) string { return "registers/" + hash.String() }
 
+// DocumentKey is the key of a case's document: its bytes as they are.
+func DocumentKey(caseID string, hash evidence.Digest) string {
+	return "cases/" + caseID + "/documents/" + hash.String()
+}
+
 // LogID names a log in keys: the first 16 digits of the SHA-256 of its verifier key.
 func LogID(vkey string) string {
 	h := sha256.Sum256([]byte(vkey))

@@ -221,13 +221,17 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 		return applyRetention(ctx, q, e, &ev)
 	case ActAccountMade, ActAccountChanged, ActAccountDisabled, ActAccountEnabled:
 		return applyAccount(ctx, q, e, &ev)
+	case ActCalendarSet:
+		return calendarSet(ctx, q, e, &ev)
 	}
-	if ev.Device == nil {
-		return nil
+	if err := applyCase(ctx, q, e, &ev, raw); err != nil || ev.Device == nil {
+		return err
 	}
 	switch ev.Act {
 	case ActDisposalProposed, ActDisposalWithdrawn, ActDisposalConfirmed, ActDisposed:
 		return p.applyDisposal(ctx, q, e, &ev, l.Event)
+	case ActMarked:
+		return marked(ctx, q, e, &ev)
 	case ActEnrolled, ActRegistered:
 		return enrolled(ctx, q, e, &ev)
 	case ActSoftwareChanged:

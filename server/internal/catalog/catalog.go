@@ -221,6 +221,7 @@ func (c *Catalog) Dump(ctx context.Context) (string, error) {
 	var out strings.Builder
 	for _, table := range []string{"meta", "devices", "batches", "parts", "anchors", "recordings", "custody",
 		"counted", "gaps", "boots", "pcr_sets", "forks", "said", "unrecorded", "registers", "accounts",
+		"cases", "case_events", "case_recordings", "calendar_years", "viewer_marks",
 		"stored_receipts", "retention_classes", "retained", "disposals", "words_gone"} {
 		lines, err := c.dumpTable(ctx, table)
 		if err != nil {

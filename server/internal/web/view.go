@@ -37,6 +37,7 @@ var navigation = []struct {
 }{
 	{NavItem{"recordings", "/"}, auth.SeeRecordings},
 	{NavItem{"people", "/people"}, auth.SeePeople},
+	{NavItem{"calendar", "/calendar"}, auth.Calendar},
 }
 
 // May reports whether the reader may do something.

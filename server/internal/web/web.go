@@ -26,6 +26,7 @@ import (
 	"camseal/pkg/transport"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/export"
 	"camseal/server/internal/people"
@@ -42,6 +43,7 @@ type Config struct {
 	Exporter *export.Exporter
 	LoggedAt func(ctx context.Context, index uint64) (*time.Time, error) // the server's time of a log leaf; nil: not on record
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
+	Cases    *casework.Cases
 
 	HeaderDeadline time.Duration // from when sealing began to the case header
 

@@ -9,6 +9,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
@@ -40,6 +41,18 @@ func TestTextsAreComplete(t *testing.T) {
 	}
 	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
 		used["lock-"+string(l)] = true
+	}
+	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
+		used["act-"+a] = true
+	}
+	for _, r := range casefile.Reasons {
+		used["rule-"+r] = true
+	}
+	for _, k := range casework.ConcernKeys {
+		used[k] = true
+	}
+	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
+		used[k] = true
 	}
 	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
 	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {

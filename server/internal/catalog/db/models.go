@@ -50,6 +50,48 @@ type Boot struct {
 	Told     sql.NullInt64
 }
 
+type CalendarYear struct {
+	Year     int64
+	Off      string
+	Worked   string
+	At       int64
+	Actor    string
+	LogIndex int64
+}
+
+type Case struct {
+	ID          string
+	Number      string
+	Title       string
+	Party       string
+	Body        string
+	ReviewBody  string
+	Activity    string
+	State       string
+	Due         int64
+	OpenedAt    int64
+	OpenedIndex int64
+	ChangedAt   int64
+	Rounds      int64
+	Held        int64
+	BodyKey     string
+	ReviewKey   string
+	Words       string
+}
+
+type CaseEvent struct {
+	LogIndex int64
+	CaseID   string
+	Event    string
+}
+
+type CaseRecording struct {
+	CaseID string
+	Device string
+	Rec    string
+	Linked int64
+}
+
 type Counted struct {
 	Device   string
 	Seq      int64
@@ -294,6 +336,17 @@ type Unrecorded struct {
 	SaidBy   string
 	Reason   string
 	LogIndex int64
+}
+
+type ViewerMark struct {
+	LogIndex int64
+	Device   string
+	Rec      string
+	Moment   int64
+	Text     string
+	Account  string
+	Actor    string
+	At       int64
 }
 
 type WordsGone struct {
