@@ -41,6 +41,8 @@ type core struct {
 	exporter *export.Exporter
 	ingest   *ingest.Service
 	officers *officers.Store
+	keeping  *casework.Retention
+	disposer archive.Disposer // nil: nothing can be disposed of here
 	people   *people.Keeper
 	origin   string // by which people reach the web page
 	cases    *casework.Cases
@@ -106,6 +108,11 @@ func openCore(e *env) (c *core, err error) {
 		}
 	})
 	c.work.Go(func() { c.catchUp(ctx) })
+	c.work.Go(func() {
+		if c.wait(ctx) == nil {
+			c.keeping.Run(ctx)
+		}
+	})
 	return c, nil
 }
 
@@ -142,6 +149,9 @@ func (c *core) openVault(ctx context.Context, s *settings) (err error) {
 	}
 	if f, ok := v.(io.Closer); ok {
 		c.closers = append(c.closers, f.Close)
+	}
+	if c.disposer, err = openDisposer(s, v); err != nil {
+		return err
 	}
 	if c.vault = v; testVault != nil {
 		c.vault = testVault(v)
@@ -243,6 +253,8 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
 		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
 		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Ready: c.ready})
+	c.keeping = &casework.Retention{Book: c.book, Catalog: c.catalog, Vault: c.vault, Disposer: c.disposer, Lengthen: c.ingest.Lengthen,
+		Longest: time.Duration(s.LogRetention), Interval: s.SweepInterval, Now: e.now, Slog: e.log}
 	return nil
 }
 
@@ -295,6 +307,7 @@ func (c *core) catchUp(ctx context.Context) {
 			if err := c.ingest.Resume(ctx); err != nil && ctx.Err() == nil {
 				c.slog.ErrorContext(ctx, "what a former run refused is not all logged", slog.Any("error", err))
 			}
+			c.sayLost(ctx)
 			close(c.ready)
 			return
 		}
@@ -309,6 +322,17 @@ func (c *core) catchUp(ctx context.Context) {
 			t.Stop()
 			return
 		}
+	}
+}
+
+// sayLost says which recordings' statements are missing in the vault without the log knowing of a disposal.
+func (c *core) sayLost(ctx context.Context) {
+	lost, err := c.catalog.LostWords(ctx)
+	for _, k := range lost {
+		err = errors.Join(err, fmt.Errorf("recording %s of device %s", k.Rec, k.Device.Short()))
+	}
+	if err != nil {
+		c.slog.ErrorContext(ctx, "statements are missing in the vault and the log knows no disposal; put the vault's objects back from a copy", slog.Any("error", err))
 	}
 }
 

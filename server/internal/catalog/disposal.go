@@ -18,8 +18,8 @@ import (
 const (
 	ActDisposalProposed  = "disposal-proposed"  // DetailReason, DetailAccount, and the Detail… of the tombstone
 	ActDisposalWithdrawn = "disposal-withdrawn" // by anybody who may confirm it
-	ActDisposalConfirmed = "disposal-confirmed" // DetailAccount: another one; what the chain still needs of a capture's open
-	ActDisposed          = "disposed"           // objects were removed: DetailObjects, DetailBytes, DetailKept, DetailKeptUntil
+	ActDisposalConfirmed = "disposal-confirmed" // DetailAccount: another one; what there is: DetailObjects, DetailBytes; what the chain still needs of a capture's open
+	ActDisposed          = "disposed"           // objects were removed: DetailObjects and DetailBytes in all, DetailKept, DetailKeptUntil
 )
 
 // Members of these events' detail.
@@ -37,6 +37,7 @@ const (
 	DetailKept       = "kept"       // objects whose own lock lasts longer
 	DetailKeptUntil  = "kept_until" // the last of these locks
 	DetailProposedBy = "proposed_by"
+	DetailConfirmed  = "confirmed_by"
 )
 
 // States of a disposal.
@@ -67,7 +68,7 @@ func (p *Projector) applyDisposal(ctx context.Context, q *db.Queries, e ledger.E
 		return q.WithdrawDisposal(ctx, db.WithdrawDisposalParams{Device: device, Rec: rec})
 	case ActDisposalConfirmed:
 		n, err := q.ConfirmDisposal(ctx, db.ConfirmDisposalParams{Device: device, Rec: rec, At: ev.At, By: ev.Actor, LogIndex: int64(e.Index),
-			Event: event.String(), Account: ev.Detail[DetailAccount]})
+			Event: event.String(), Account: ev.Detail[DetailAccount], Total: numberIn(ev, DetailObjects), TotalBytes: numberIn(ev, DetailBytes)})
 		if err != nil || n == 0 {
 			return err
 		}
@@ -89,6 +90,7 @@ func (p *Projector) removeRow(ctx context.Context, q *db.Queries, ev *evidence.C
 	err = errors.Join(
 		q.DeleteRecording(ctx, db.DeleteRecordingParams{Device: device, Rec: rec}),
 		q.DeleteSaid(ctx, db.DeleteSaidParams{Device: device, Rec: rec}),
+		q.DeleteViewerMarks(ctx, db.DeleteViewerMarksParams{Device: device, Rec: rec}),
 		q.DeleteRetained(ctx, db.DeleteRetainedParams{Device: device, Rec: rec}),
 		q.DeleteWordsGone(ctx, db.DeleteWordsGoneParams{Device: device, Rec: rec, Event: event.String()}))
 	if err == nil && row.Original != "" {

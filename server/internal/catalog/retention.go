@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"camseal/pkg/evidence"
+	"camseal/server/internal/casefile"
 	"camseal/server/internal/catalog/db"
 	"camseal/server/internal/ledger"
 )
@@ -119,4 +120,37 @@ func (c *Catalog) EndingBetween(ctx context.Context, begin, end int64, after End
 		return nil, fmt.Errorf("look for ends of retention: %w", err)
 	}
 	return rows, nil
+}
+
+// HeldRecordings returns the recordings that a case with a hold keeps and whose locks end before the given time.
+func (c *Catalog) HeldRecordings(ctx context.Context, before int64) ([]RecordingKey, error) {
+	rows, err := c.q.HeldRecordings(ctx, before)
+	if err != nil {
+		return nil, fmt.Errorf("look for recordings on hold: %w", err)
+	}
+	out := make([]RecordingKey, 0, len(rows))
+	for _, r := range rows {
+		k, err := KeyOf(r.Device, r.Rec)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+// OpenCasesOf returns how many cases a recording belongs to that are neither decided nor refused.
+func (c *Catalog) OpenCasesOf(ctx context.Context, k RecordingKey) (int, error) {
+	n, err := c.q.CountOpenCases(ctx, db.CountOpenCasesParams{Rec: k.Rec.String(), Device: k.Device.String(), Decided: string(casefile.Decided),
+		Refused: string(casefile.Refusal)})
+	if err != nil {
+		return 0, fmt.Errorf("open cases of %s: %w", k.Rec, err)
+	}
+	return int(n), nil
+}
+
+// CountedAt returns what a device's counter was at a statement. Errors: ErrUnknown if it was not counted.
+func (c *Catalog) CountedAt(ctx context.Context, d evidence.DeviceID, seq uint64) (db.Counted, error) {
+	row, err := c.q.CountedAt(ctx, db.CountedAtParams{Device: d.String(), Seq: int64(seq)})
+	return one(row, err, fmt.Sprintf("counter at statement %d", seq))
 }

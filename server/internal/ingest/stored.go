@@ -55,8 +55,11 @@ func (s *Service) store(ctx context.Context, k catalog.RecordingKey, atLeast tim
 	if err != nil || out != nil && last.Until >= atLeast.UnixMilli() {
 		return deref(out), err
 	}
-	ctx, done := s.settled(ctx)
-	defer done()
+	if atLeast.IsZero() {
+		var done context.CancelFunc
+		ctx, done = s.settled(ctx)
+		defer done()
+	}
 	if err := s.confirm(ctx, k, &view, h, last, atLeast); err != nil {
 		return transport.Stored{}, err
 	}

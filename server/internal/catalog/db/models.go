@@ -159,6 +159,8 @@ type Disposal struct {
 	ConfirmedBy     string
 	ConfirmedIndex  int64
 	ConfirmedEvent  string
+	Total           int64
+	TotalBytes      int64
 	DisposedAt      int64
 	DisposedIndex   int64
 	Objects         int64

@@ -61,18 +61,20 @@ func (q *Queries) Classes(ctx context.Context) ([]RetentionClass, error) {
 
 const confirmDisposal = `-- name: ConfirmDisposal :execrows
 UPDATE disposals SET state = 'confirmed', confirmed_at = $1, confirmed_by = $2, confirmed_index = $3,
-    confirmed_event = $4
-WHERE device = $5 AND rec = $6 AND state = 'proposed' AND proposed_account <> $7
+    confirmed_event = $4, total = $5, total_bytes = $6
+WHERE device = $7 AND rec = $8 AND state = 'proposed' AND proposed_account <> $9
 `
 
 type ConfirmDisposalParams struct {
-	At       int64
-	By       string
-	LogIndex int64
-	Event    string
-	Device   string
-	Rec      string
-	Account  string
+	At         int64
+	By         string
+	LogIndex   int64
+	Event      string
+	Total      int64
+	TotalBytes int64
+	Device     string
+	Rec        string
+	Account    string
 }
 
 func (q *Queries) ConfirmDisposal(ctx context.Context, arg ConfirmDisposalParams) (int64, error) {
@@ -81,6 +83,8 @@ func (q *Queries) ConfirmDisposal(ctx context.Context, arg ConfirmDisposalParams
 		arg.By,
 		arg.LogIndex,
 		arg.Event,
+		arg.Total,
+		arg.TotalBytes,
 		arg.Device,
 		arg.Rec,
 		arg.Account,
@@ -125,6 +129,31 @@ func (q *Queries) CountLife(ctx context.Context, arg CountLifeParams) (int32, er
 	var lines int32
 	err := row.Scan(&lines)
 	return lines, err
+}
+
+const countOpenCases = `-- name: CountOpenCases :one
+SELECT COUNT(*) FROM cases JOIN case_recordings ON case_recordings.case_id = cases.id
+WHERE case_recordings.rec = $1 AND case_recordings.device = $2 AND case_recordings.linked = 1
+    AND cases.state NOT IN ($3, $4)
+`
+
+type CountOpenCasesParams struct {
+	Rec     string
+	Device  string
+	Decided string
+	Refused string
+}
+
+func (q *Queries) CountOpenCases(ctx context.Context, arg CountOpenCasesParams) (int64, error) {
+	row := q.db.QueryRowContext(ctx, countOpenCases,
+		arg.Rec,
+		arg.Device,
+		arg.Decided,
+		arg.Refused,
+	)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const custodyPage = `-- name: CustodyPage :many
@@ -217,6 +246,20 @@ func (q *Queries) DeleteSaid(ctx context.Context, arg DeleteSaidParams) error {
 	return err
 }
 
+const deleteViewerMarks = `-- name: DeleteViewerMarks :exec
+DELETE FROM viewer_marks WHERE device = $1 AND rec = $2
+`
+
+type DeleteViewerMarksParams struct {
+	Device string
+	Rec    string
+}
+
+func (q *Queries) DeleteViewerMarks(ctx context.Context, arg DeleteViewerMarksParams) error {
+	_, err := q.db.ExecContext(ctx, deleteViewerMarks, arg.Device, arg.Rec)
+	return err
+}
+
 const deleteWordsGone = `-- name: DeleteWordsGone :exec
 DELETE FROM words_gone WHERE device = $1 AND rec = $2 AND event = $3
 `
@@ -233,7 +276,7 @@ func (q *Queries) DeleteWordsGone(ctx context.Context, arg DeleteWordsGoneParams
 }
 
 const disposalOf = `-- name: DisposalOf :one
-SELECT device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by, proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, disposed_at, disposed_index, objects, bytes, kept, kept_until FROM disposals WHERE device = $1 AND rec = $2
+SELECT device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by, proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, total, total_bytes, disposed_at, disposed_index, objects, bytes, kept, kept_until FROM disposals WHERE device = $1 AND rec = $2
 `
 
 type DisposalOfParams struct {
@@ -264,6 +307,8 @@ func (q *Queries) DisposalOf(ctx context.Context, arg DisposalOfParams) (Disposa
 		&i.ConfirmedBy,
 		&i.ConfirmedIndex,
 		&i.ConfirmedEvent,
+		&i.Total,
+		&i.TotalBytes,
 		&i.DisposedAt,
 		&i.DisposedIndex,
 		&i.Objects,
@@ -275,7 +320,7 @@ func (q *Queries) DisposalOf(ctx context.Context, arg DisposalOfParams) (Disposa
 }
 
 const disposalsIn = `-- name: DisposalsIn :many
-SELECT device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by, proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, disposed_at, disposed_index, objects, bytes, kept, kept_until FROM disposals WHERE state = $1 AND (proposed_at > $2 OR (proposed_at = $2 AND rec > $3))
+SELECT device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by, proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, total, total_bytes, disposed_at, disposed_index, objects, bytes, kept, kept_until FROM disposals WHERE state = $1 AND (proposed_at > $2 OR (proposed_at = $2 AND rec > $3))
 ORDER BY proposed_at, rec LIMIT $4
 `
 
@@ -320,6 +365,8 @@ func (q *Queries) DisposalsIn(ctx context.Context, arg DisposalsInParams) ([]Dis
 			&i.ConfirmedBy,
 			&i.ConfirmedIndex,
 			&i.ConfirmedEvent,
+			&i.Total,
+			&i.TotalBytes,
 			&i.DisposedAt,
 			&i.DisposedIndex,
 			&i.Objects,
@@ -341,7 +388,7 @@ func (q *Queries) DisposalsIn(ctx context.Context, arg DisposalsInParams) ([]Dis
 }
 
 const disposalsLeft = `-- name: DisposalsLeft :many
-SELECT device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by, proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, disposed_at, disposed_index, objects, bytes, kept, kept_until FROM disposals WHERE state = 'confirmed' OR (state = 'disposed' AND kept > 0 AND kept_until < $1) ORDER BY confirmed_index
+SELECT device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by, proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, total, total_bytes, disposed_at, disposed_index, objects, bytes, kept, kept_until FROM disposals WHERE state = 'confirmed' OR (state = 'disposed' AND kept > 0 AND kept_until < $1) ORDER BY confirmed_index
 `
 
 func (q *Queries) DisposalsLeft(ctx context.Context, now int64) ([]Disposal, error) {
@@ -373,6 +420,8 @@ func (q *Queries) DisposalsLeft(ctx context.Context, now int64) ([]Disposal, err
 			&i.ConfirmedBy,
 			&i.ConfirmedIndex,
 			&i.ConfirmedEvent,
+			&i.Total,
+			&i.TotalBytes,
 			&i.DisposedAt,
 			&i.DisposedIndex,
 			&i.Objects,
@@ -394,7 +443,7 @@ func (q *Queries) DisposalsLeft(ctx context.Context, now int64) ([]Disposal, err
 }
 
 const disposalsWithID = `-- name: DisposalsWithID :many
-SELECT device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by, proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, disposed_at, disposed_index, objects, bytes, kept, kept_until FROM disposals WHERE rec = $1 ORDER BY device
+SELECT device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by, proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, total, total_bytes, disposed_at, disposed_index, objects, bytes, kept, kept_until FROM disposals WHERE rec = $1 ORDER BY device
 `
 
 func (q *Queries) DisposalsWithID(ctx context.Context, rec string) ([]Disposal, error) {
@@ -426,6 +475,8 @@ func (q *Queries) DisposalsWithID(ctx context.Context, rec string) ([]Disposal, 
 			&i.ConfirmedBy,
 			&i.ConfirmedIndex,
 			&i.ConfirmedEvent,
+			&i.Total,
+			&i.TotalBytes,
 			&i.DisposedAt,
 			&i.DisposedIndex,
 			&i.Objects,
@@ -447,8 +498,8 @@ func (q *Queries) DisposalsWithID(ctx context.Context, rec string) ([]Disposal, 
 }
 
 const disposed = `-- name: Disposed :exec
-UPDATE disposals SET state = 'disposed', disposed_at = $1, disposed_index = $2, objects = objects + $3,
-    bytes = bytes + $4, kept = $5, kept_until = $6
+UPDATE disposals SET state = 'disposed', disposed_at = $1, disposed_index = $2, objects = $3,
+    bytes = $4, kept = $5, kept_until = $6
 WHERE device = $7 AND rec = $8 AND state <> 'proposed'
 `
 
@@ -563,6 +614,42 @@ func (q *Queries) EndingBetween(ctx context.Context, arg EndingBetweenParams) ([
 			&i.Marks,
 			&i.Released,
 		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const heldRecordings = `-- name: HeldRecordings :many
+SELECT DISTINCT recordings.device, recordings.rec FROM cases
+    JOIN case_recordings ON case_recordings.case_id = cases.id AND case_recordings.linked = 1
+    JOIN recordings ON recordings.device = case_recordings.device AND recordings.rec = case_recordings.rec
+WHERE cases.held = 1 AND recordings.stored_index IS NOT NULL AND recordings.stored_until < $1
+ORDER BY recordings.device, recordings.rec
+`
+
+type HeldRecordingsRow struct {
+	Device string
+	Rec    string
+}
+
+func (q *Queries) HeldRecordings(ctx context.Context, before int64) ([]HeldRecordingsRow, error) {
+	rows, err := q.db.QueryContext(ctx, heldRecordings, before)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []HeldRecordingsRow{}
+	for rows.Next() {
+		var i HeldRecordingsRow
+		if err := rows.Scan(&i.Device, &i.Rec); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -707,10 +794,10 @@ func (q *Queries) LocksBehind(ctx context.Context) ([]LocksBehindRow, error) {
 
 const proposeDisposal = `-- name: ProposeDisposal :exec
 INSERT INTO disposals (device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by,
-    proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, disposed_at, disposed_index, objects, bytes, kept, kept_until)
+    proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, total, total_bytes, disposed_at, disposed_index, objects, bytes, kept, kept_until)
 VALUES ($1, $2, 'proposed', $3, $4, $5, $6, $7,
     $8, $9, $10, $11, $12, $13,
-    $14, 0, '', 0, '', 0, 0, 0, 0, 0, 0)
+    $14, 0, '', 0, '', 0, 0, 0, 0, 0, 0, 0, 0)
 ON CONFLICT (device, rec) DO NOTHING
 `
 

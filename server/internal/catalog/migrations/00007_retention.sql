@@ -16,6 +16,12 @@ DELETE FROM forks;
 DELETE FROM said;
 DELETE FROM unrecorded;
 DELETE FROM registers;
+DELETE FROM accounts;
+DELETE FROM cases;
+DELETE FROM case_events;
+DELETE FROM case_recordings;
+DELETE FROM calendar_years;
+DELETE FROM viewer_marks;
 
 -- Every stored leaf; table recordings knows the newest alone.
 CREATE TABLE stored_receipts (
@@ -72,9 +78,11 @@ CREATE TABLE disposals (
     confirmed_by     TEXT NOT NULL,
     confirmed_index  BIGINT NOT NULL,
     confirmed_event  TEXT NOT NULL,
+    total            BIGINT NOT NULL, -- objects in the vault when it was confirmed
+    total_bytes      BIGINT NOT NULL,
     disposed_at      BIGINT NOT NULL, -- 0: not yet
     disposed_index   BIGINT NOT NULL,
-    objects          BIGINT NOT NULL, -- removed from the vault
+    objects          BIGINT NOT NULL, -- removed from the vault so far
     bytes            BIGINT NOT NULL,
     kept             BIGINT NOT NULL, -- objects whose own lock lasts longer
     kept_until       BIGINT NOT NULL,

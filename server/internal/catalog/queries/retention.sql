@@ -70,10 +70,10 @@ ORDER BY recordings.stored_until, recordings.rec LIMIT sqlc.arg(page);
 
 -- name: ProposeDisposal :exec
 INSERT INTO disposals (device, rec, state, reason, name, hash, size, chunks, opened_at, last_seq, stored_index, proposed_at, proposed_by,
-    proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, disposed_at, disposed_index, objects, bytes, kept, kept_until)
+    proposed_account, proposed_index, confirmed_at, confirmed_by, confirmed_index, confirmed_event, total, total_bytes, disposed_at, disposed_index, objects, bytes, kept, kept_until)
 VALUES (sqlc.arg(device), sqlc.arg(rec), 'proposed', sqlc.arg(reason), sqlc.arg(name), sqlc.arg(hash), sqlc.arg(size), sqlc.arg(chunks),
     sqlc.arg(opened_at), sqlc.arg(last_seq), sqlc.arg(stored_index), sqlc.arg(proposed_at), sqlc.arg(proposed_by), sqlc.arg(proposed_account),
-    sqlc.arg(proposed_index), 0, '', 0, '', 0, 0, 0, 0, 0, 0)
+    sqlc.arg(proposed_index), 0, '', 0, '', 0, 0, 0, 0, 0, 0, 0, 0)
 ON CONFLICT (device, rec) DO NOTHING;
 
 -- name: WithdrawDisposal :exec
@@ -81,12 +81,12 @@ DELETE FROM disposals WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec) AN
 
 -- name: ConfirmDisposal :execrows
 UPDATE disposals SET state = 'confirmed', confirmed_at = sqlc.arg(at), confirmed_by = sqlc.arg(by), confirmed_index = sqlc.arg(log_index),
-    confirmed_event = sqlc.arg(event)
+    confirmed_event = sqlc.arg(event), total = sqlc.arg(total), total_bytes = sqlc.arg(total_bytes)
 WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec) AND state = 'proposed' AND proposed_account <> sqlc.arg(account);
 
 -- name: Disposed :exec
-UPDATE disposals SET state = 'disposed', disposed_at = sqlc.arg(at), disposed_index = sqlc.arg(log_index), objects = objects + sqlc.arg(objects),
-    bytes = bytes + sqlc.arg(bytes), kept = sqlc.arg(kept), kept_until = sqlc.arg(kept_until)
+UPDATE disposals SET state = 'disposed', disposed_at = sqlc.arg(at), disposed_index = sqlc.arg(log_index), objects = sqlc.arg(objects),
+    bytes = sqlc.arg(bytes), kept = sqlc.arg(kept), kept_until = sqlc.arg(kept_until)
 WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec) AND state <> 'proposed';
 
 -- name: DisposalOf :one
@@ -121,3 +121,18 @@ DELETE FROM recordings WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec);
 
 -- name: DeleteSaid :exec
 DELETE FROM said WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec);
+
+-- name: HeldRecordings :many
+SELECT DISTINCT recordings.device, recordings.rec FROM cases
+    JOIN case_recordings ON case_recordings.case_id = cases.id AND case_recordings.linked = 1
+    JOIN recordings ON recordings.device = case_recordings.device AND recordings.rec = case_recordings.rec
+WHERE cases.held = 1 AND recordings.stored_index IS NOT NULL AND recordings.stored_until < sqlc.arg(before)
+ORDER BY recordings.device, recordings.rec;
+
+-- name: CountOpenCases :one
+SELECT COUNT(*) FROM cases JOIN case_recordings ON case_recordings.case_id = cases.id
+WHERE case_recordings.rec = sqlc.arg(rec) AND case_recordings.device = sqlc.arg(device) AND case_recordings.linked = 1
+    AND cases.state NOT IN (sqlc.arg(decided), sqlc.arg(refused));
+
+-- name: DeleteViewerMarks :exec
+DELETE FROM viewer_marks WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec);
