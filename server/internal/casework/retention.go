@@ -36,7 +36,8 @@ type Retention struct {
 	Now      func() time.Time
 	Slog     *slog.Logger
 
-	acts sync.Mutex // one act at a time: what was checked still holds when it is recorded
+	sweeps sync.Mutex // one at a time
+	acts   sync.Mutex // one act at a time: what was checked still holds when it is recorded
 
 	mu       sync.Mutex
 	progress map[catalog.RecordingKey]Progress
@@ -218,6 +219,8 @@ func (r *Retention) Run(ctx context.Context) {
 
 // Sweep lets the locks follow the terms and holds, and finishes disposals. What fails is left for the next time, and keeps nothing else back.
 func (r *Retention) Sweep(ctx context.Context) error {
+	r.sweeps.Lock()
+	defer r.sweeps.Unlock()
 	errs := []error{r.lengthen(ctx)}
 	left, err := r.Catalog.DisposalsLeft(ctx, r.Now().UnixMilli())
 	errs = append(errs, err)
