@@ -30,7 +30,9 @@ const (
 const ofRecording = "/recordings/:rec"
 
 // withoutPurpose are addresses that show none of the footage, or, with lists, a stamp of it.
-var withoutPurpose = []string{ofRecording + "/purpose", ofRecording + "/poster"}
+var withoutPurpose = []string{ofRecording + "/purpose", ofRecording + "/poster",
+	ofRecording + "/retention", ofRecording + "/retention/class", ofRecording + "/retention/propose", ofRecording + "/retention/withdraw",
+	ofRecording + "/retention/confirm"}
 
 // mayLook reports whether somebody may see a recording at all. To others it is as if it were not there.
 func (s *site) mayLook(ctx context.Context, me auth.Account, r db.Recording) (bool, error) {
@@ -62,6 +64,9 @@ func (s *site) impliedPurpose(_ context.Context, me auth.Account, _ db.Recording
 // and records the look.
 func (s *site) looking(c *gin.Context) {
 	v, err := s.find(c)
+	if s.onTombstone(c, err) || c.IsAborted() {
+		return
+	}
 	if err != nil {
 		s.fail(c, err)
 		return

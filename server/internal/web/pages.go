@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strconv"
 
@@ -161,6 +162,9 @@ func next(path string, at int64, rec string) string {
 // recording shows one recording.
 func (s *site) recording(c *gin.Context) {
 	v, err := s.find(c)
+	if errors.Is(err, catalog.ErrUnknown) && s.tombstone(c) {
+		return
+	}
 	if err != nil {
 		s.fail(c, err)
 		return

@@ -45,6 +45,9 @@ type Config struct {
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
 	Cases    *casework.Cases
 
+	Retention        *casework.Retention
+	DefaultRetention time.Duration // of recordings without a class
+
 	HeaderDeadline time.Duration // from when sealing began to the case header
 
 	People      *people.Keeper

@@ -54,7 +54,7 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
 		used[k] = true
 	}
-	asked := regexp.MustCompile(`\.T "([a-z-]+)"`)
+	asked := regexp.MustCompile(`\.T "([a-z_-]+)"`)
 	err := fs.WalkDir(files, "templates", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -70,11 +70,11 @@ func TestTextsAreComplete(t *testing.T) {
 	}
 	used["recordings"] = true
 	for key := range texts {
-		for _, family := range []string{"act-", "detail-", "said-", "life-"} { // asked for by the name of what happened
+		for _, family := range []string{"act-", "detail-", "said-", "life-", "retain-", "dispose-", "sure-"} { // asked for by the name of what happened
 			used[key] = used[key] || strings.HasPrefix(key, family)
 		}
 	}
-	for _, key := range append(usedPeople(), "no-leaf") {
+	for _, key := range append(usedPeople(), "no-leaf", "disposed-of", "tombstone", "retention-form") {
 		used[key] = true
 	}
 	for key := range used {
