@@ -212,7 +212,9 @@ func (s *site) custodyLine(ctx context.Context, f Frame, row *db.Custody, out *l
 	}
 	keys := make([]string, 0, len(ev.Detail))
 	for k := range ev.Detail {
-		keys = append(keys, k)
+		if !slices.Contains(hiddenMembers, k) {
+			keys = append(keys, k)
+		}
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
@@ -250,6 +252,9 @@ func (f Frame) named(pairs ...string) (out []named) {
 	}
 	return out
 }
+
+// hiddenMembers are for machines: the entry's own page has them.
+var hiddenMembers = []string{catalog.DetailAccount, catalog.DetailOpenSeq, catalog.DetailLastSeq, catalog.DetailValue}
 
 // timeMembers are members of events that are times, in milliseconds since 1970 UTC.
 var timeMembers = []string{catalog.DetailUntil, catalog.DetailBase, catalog.DetailKeptUntil, catalog.DetailOpened}
