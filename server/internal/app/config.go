@@ -46,6 +46,7 @@ type settings struct {
 	HeaderDeadline     days          `help:"How long after sealing began a case header is on time." default:"24h"`
 	Timezone           string        `help:"Zone in which working days begin and end, for the terms of legal review." default:"Asia/Shanghai" placeholder:"NAME"`
 	SweepInterval      time.Duration `help:"How often locks are made to follow terms and holds, and disposals are finished." default:"1h"`
+	ExportDeadline     days          `help:"How long after a file was made it is to be taken in at the dock; later ones are called late." default:"48h"`
 	BatchAge           time.Duration `help:"How long the log gathers leaves." default:"50ms"`
 	CheckpointInterval time.Duration `help:"How often the log signs a checkpoint at most." default:"100ms"`
 
@@ -74,6 +75,8 @@ func (s *settings) check() error {
 		return usagef("log-retention: %s is shorter than retention, %s; footage without its proofs is worth little", s.LogRetention, s.Retention)
 	case s.HeaderDeadline <= 0:
 		return usagef("header-deadline: it must be longer than nothing")
+	case s.ExportDeadline <= 0:
+		return usagef("export-deadline: it must be longer than nothing")
 	case s.SweepInterval < time.Second:
 		return usagef("sweep-interval is a time such as 1h")
 	case s.S3Endpoint == "" && s.S3DisposeAccessKey != "":

@@ -42,7 +42,8 @@ type core struct {
 	ingest   *ingest.Service
 	officers *officers.Store
 	keeping  *casework.Retention
-	disposer archive.Disposer // nil: nothing can be disposed of here
+	space    func() (archive.Space, error) // of the vault; nil: it does not tell
+	disposer archive.Disposer              // nil: nothing can be disposed of here
 	people   *people.Keeper
 	origin   string // by which people reach the web page
 	cases    *casework.Cases
@@ -149,6 +150,9 @@ func (c *core) openVault(ctx context.Context, s *settings) (err error) {
 	}
 	if f, ok := v.(io.Closer); ok {
 		c.closers = append(c.closers, f.Close)
+	}
+	if f, ok := v.(interface{ Space() (archive.Space, error) }); ok {
+		c.space = f.Space
 	}
 	if c.disposer, err = openDisposer(s, v); err != nil {
 		return err

@@ -49,7 +49,7 @@ func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load
 
 func testSettings(dir string) *settings {
 	return &settings{State: dir, Listen: "127.0.0.1:0", Web: "127.0.0.1:0", Names: []string{"localhost", "127.0.0.1"}, Retention: days(24 * time.Hour),
-		LogRetention: days(48 * time.Hour), HeaderDeadline: days(24 * time.Hour), Timezone: "Asia/Shanghai", SweepInterval: time.Hour, BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond, QuarantineBytes: 32 << 20,
+		LogRetention: days(48 * time.Hour), HeaderDeadline: days(24 * time.Hour), Timezone: "Asia/Shanghai", SweepInterval: time.Hour, ExportDeadline: days(48 * time.Hour), BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond, QuarantineBytes: 32 << 20,
 		QuarantineEntries: 8, MaxConnections: 64, SessionIdle: days(30 * time.Minute), SessionLife: days(12 * time.Hour), RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour}
 }
 

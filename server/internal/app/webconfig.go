@@ -89,7 +89,8 @@ func listenWeb(s *settings) (net.Listener, error) {
 func webConfig(e *env, c *core) web.Config {
 	s := e.settings
 	return web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, LoggedAt: c.loggedAt,
-		Register: c.officers.Current, Cases: c.cases, Retention: c.keeping, DefaultRetention: time.Duration(s.Retention), HeaderDeadline: time.Duration(s.HeaderDeadline),
+		Register: c.officers.Current, Cases: c.cases, Retention: c.keeping, DefaultRetention: time.Duration(s.Retention), Space: c.space,
+		ExportDeadline: time.Duration(s.ExportDeadline), HeaderDeadline: time.Duration(s.HeaderDeadline),
 		People: c.people, SessionIdle: time.Duration(s.SessionIdle), SessionLife: time.Duration(s.SessionLife), Origin: c.origin,
 		Secure: s.WebCertificate != "" || strings.HasPrefix(s.WebURL, "https:"), Names: s.hosts(), Now: e.now, Slog: e.log}
 }

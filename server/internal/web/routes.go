@@ -20,7 +20,7 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.peopleRoutes(), s.recordingRoutes(), s.calendarRoutes(), s.custodyRoutes(), s.retentionRoutes())
+	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.peopleRoutes(), s.recordingRoutes(), s.calendarRoutes(), s.custodyRoutes(), s.retentionRoutes(), s.fleetRoutes())
 }
 
 func (s *site) commonRoutes() []Route {

@@ -56,7 +56,7 @@ func accepted(c *gin.Context) []language.Tag {
 }
 
 // texts are the words of the pages, by the glossary of the design: en, then zh-CN. Each area of the pages has its own file of them.
-var texts = together(textsRecordings, textsPeople, textsRules, textsCalendar, textsRetention)
+var texts = together(textsRecordings, textsPeople, textsRules, textsCalendar, textsRetention, textsFleet)
 
 // together joins the areas' words. A key stands for one text everywhere.
 func together(areas ...map[string][2]string) map[string][2]string {

@@ -38,6 +38,7 @@ var navigation = []struct {
 	{NavItem{"recordings", "/"}, auth.SeeRecordings},
 	{NavItem{"people", "/people"}, auth.SeePeople},
 	{NavItem{"retention", "/retention"}, auth.Retain},
+	{NavItem{"fleet", "/fleet"}, auth.SeeFleet},
 	{NavItem{"calendar", "/calendar"}, auth.Calendar},
 }
 
@@ -74,7 +75,7 @@ func langKeep(l lang) *http.Cookie {
 
 var functions = template.FuncMap{"bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
-	"days": func(d time.Duration) string { return fmt.Sprintf("%g", d.Hours()/24) }, "percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
+	"size": func(n uint64) string { return bytesText(int64(n)) }, "days": func(d time.Duration) string { return fmt.Sprintf("%g", d.Hours()/24) }, "percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
 	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} }, "len64": func(list []db.Unrecorded) int64 { return int64(len(list)) },
 	"pair": func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
 

@@ -48,6 +48,9 @@ type Config struct {
 	Retention        *casework.Retention
 	DefaultRetention time.Duration // of recordings without a class
 
+	Space          func() (archive.Space, error) // of the vault; nil: it does not tell
+	ExportDeadline time.Duration                 // from a file's own time to its sealing
+
 	HeaderDeadline time.Duration // from when sealing began to the case header
 
 	People      *people.Keeper

@@ -74,7 +74,7 @@ func TestTextsAreComplete(t *testing.T) {
 			used[key] = used[key] || strings.HasPrefix(key, family)
 		}
 	}
-	for _, key := range append(usedPeople(), "no-leaf", "disposed-of", "tombstone", "retention-form") {
+	for _, key := range append(usedPeople(), "no-leaf", "disposed-of", "tombstone", "retention-form", "no-device", "fleet") {
 		used[key] = true
 	}
 	for key := range used {

@@ -57,6 +57,10 @@ CREATE TABLE retained (
 CREATE INDEX retained_by_class ON retained (class);
 CREATE INDEX recordings_by_until ON recordings (stored_until, rec) WHERE stored_index IS NOT NULL;
 
+-- What each device did lately, without reading whole rows.
+CREATE INDEX recordings_of_device ON recordings (device, opened_at, modified, header_first_at, footage, shown, size);
+CREATE INDEX forks_by_device ON forks (device);
+
 -- What is proposed for disposal, being disposed of, or gone. From the confirmation on it stands for the recording.
 CREATE TABLE disposals (
     device           TEXT NOT NULL,
@@ -103,6 +107,8 @@ CREATE TABLE words_gone (
 -- +goose Down
 DROP TABLE words_gone;
 DROP TABLE disposals;
+DROP INDEX forks_by_device;
+DROP INDEX recordings_of_device;
 DROP INDEX recordings_by_until;
 DROP TABLE retained;
 DROP TABLE retention_classes;
