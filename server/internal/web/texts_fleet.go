@@ -6,6 +6,7 @@ var textsFleet = map[string][2]string{
 	"fleet-count":             {"%d devices, %d of them revoked", "%d 台设备，其中 %d 台已吊销"},
 	"fleet-order":             {"The device not heard of for longest comes first.", "最久未联络的设备在前。"},
 	"fleet-seen":              {"Last heard of", "最近联络"},
+	"fleet-id":                {"Device id", "设备编号"},
 	"fleet-never":             {"nothing arrived yet", "尚无内容送达"},
 	"fleet-software":          {"Software", "软件"},
 	"fleet-lately":            {"Recordings, 30 days", "近 30 天记录"},
