@@ -22,15 +22,15 @@ type Line struct {
 	Custody  *db.Custody       // somebody did something with it
 }
 
-// Place is where a page of a recording's life begins: behind a log leaf, and behind a statement. The zero value is no place: use LifeBegin.
-type Place struct{ Index, Seq int64 }
+// LifePlace is where a page of a recording's life begins: behind a log leaf, and behind a statement. The zero value is no place: use LifeBegin.
+type LifePlace struct{ Index, Seq int64 }
 
 // LifeBegin is ahead of everything.
-var LifeBegin = Place{Index: -1, Seq: -1}
+var LifeBegin = LifePlace{Index: -1, Seq: -1}
 
 // Life returns up to n lines of a recording's life that come after a place, in the order of the log: a seen leaf, then what its statements
 // say; and where the next page begins. It is the same for a recording that was disposed of, but for what was said in it.
-func (c *Catalog) Life(ctx context.Context, k RecordingKey, after Place, n int) (lines []Line, next Place, err error) {
+func (c *Catalog) Life(ctx context.Context, k RecordingKey, after LifePlace, n int) (lines []Line, next LifePlace, err error) {
 	device, rec, page := k.Device.String(), k.Rec.String(), int32(n)
 	dev, err := c.Device(ctx, k.Device)
 	if err != nil {

@@ -151,7 +151,7 @@ func (s *site) custody(c *gin.Context) {
 }
 
 // placeOf reads where a page begins.
-func placeOf(text string) (p catalog.Place, ok bool) {
+func placeOf(text string) (p catalog.LifePlace, ok bool) {
 	if text == "" {
 		return catalog.LifeBegin, true
 	}
