@@ -224,7 +224,7 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 	case ActCalendarSet:
 		return calendarSet(ctx, q, e, &ev)
 	}
-	if err := applyCase(ctx, q, e, &ev, raw); err != nil || ev.Device == nil {
+	if err := p.applyCase(ctx, q, e, &ev, raw); err != nil || ev.Device == nil {
 		return err
 	}
 	switch ev.Act {

@@ -43,6 +43,7 @@ type Projector struct {
 	log   Log
 	vkey  string
 	slog  *slog.Logger
+	cases folded
 
 	mu      sync.Mutex
 	size    uint64 // leaves applied
@@ -252,6 +253,7 @@ func (p *Projector) applyTogether(ctx context.Context, entries []ledger.Entry) e
 		return q.SetMeta(ctx, db.SetMetaParams{Name: metaSize, Value: strconv.FormatUint(next, 10)})
 	})
 	if err != nil {
+		p.cases = folded{}
 		return err
 	}
 	for _, w := range walked {

@@ -66,6 +66,9 @@ func (s *site) showCalendar(c *gin.Context, status int, entered []workdays.Year,
 	byYear := map[int]workdays.Year{}
 	first, last := now-yearsBefore, now+yearsAfter
 	for _, y := range entered {
+		if len(y.Off)+len(y.Worked) == 0 {
+			continue
+		}
 		byYear[y.Year] = y
 		first, last = min(first, y.Year), max(last, y.Year)
 	}

@@ -14,7 +14,7 @@ var textsCalendar = map[string][2]string{
 	"calendar-unknown":    {"not known yet: only weekends are left out", "尚不明确：仅扣除周末"},
 	"calendar-person":     {"Enter this year's holidays: terms end too early without them.", "请录入本年度节假日，否则期限会偏早。"},
 	"calendar-enter":      {"Enter a year", "录入年度"},
-	"calendar-enter-what": {"As the State Council announces them. What is entered replaces what was entered for the year before.", "按国务院办公厅通知录入。录入内容将替换该年度先前录入的内容。"},
+	"calendar-enter-what": {"As the State Council announces them. What is entered replaces what was entered earlier for the same year; nothing at all takes it back.", "按国务院办公厅通知录入。录入内容将替换同一年度先前录入的内容；全部留空即取消录入。"},
 	"calendar-off-what":   {"Days that would be worked otherwise, like 2027-02-08, with spaces or new lines between", "原为工作日而放假的日期，如 2027-02-08，以空格或换行分隔"},
 	"calendar-work-what":  {"Saturdays and Sundays that are worked", "调休上班的周六、周日"},
 	"calendar-save":       {"Record", "记录"},

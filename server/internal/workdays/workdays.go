@@ -74,11 +74,11 @@ type Calendar struct {
 	entered map[string]bool // day → it is worked
 }
 
-// New returns the calendar of a zone with these entered years.
+// New returns the calendar of a zone with these entered years. One without any day is as if it were not entered.
 func New(zone *time.Location, years ...Year) *Calendar {
 	c := &Calendar{zone: zone, years: map[int]bool{}, entered: map[string]bool{}}
 	for _, y := range years {
-		c.years[y.Year] = true
+		c.years[y.Year] = len(y.Off)+len(y.Worked) > 0
 		for _, d := range y.Off {
 			c.entered[d] = false
 		}

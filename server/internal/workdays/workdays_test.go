@@ -100,13 +100,13 @@ func TestEnteredYears(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := New(z, y, z25)
+	c := New(z, y, z25, Year{Year: 2062})
 	for day, want := range map[string]bool{"2060-02-02": false, "2060-02-08": true, "2060-02-07": false, "2060-02-05": true, "2025-06-10": false, "2025-10-01": false} {
 		if got := c.Working(at(t, z, day+" 00:00")); got != want {
 			t.Errorf("%s: working is %v", day, got)
 		}
 	}
-	if !c.Known(2060) || c.Known(2061) {
+	if !c.Known(2060) || c.Known(2061) || c.Known(2062) {
 		t.Error("known years")
 	}
 	for _, bad := range []string{"2060-02-30", "2059-12-31", "2060-2-2", "2060-02-02 2060-02-02", "x", "2060-02-02\x00"} {
