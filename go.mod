@@ -26,7 +26,18 @@ require (
 
 require github.com/ncw/swift/v2 v2.0.3
 
-require github.com/alexedwards/scs/v2 v2.9.0
+require (
+	github.com/alexedwards/scs/v2 v2.9.0
+	github.com/coreos/go-oidc/v3 v3.21.0
+	github.com/oauth2-proxy/mockoidc v0.0.0-20240214162133-caebfff84d25
+	golang.org/x/oauth2 v0.36.0
+)
+
+require (
+	github.com/go-jose/go-jose/v3 v3.0.1 // indirect
+	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
+	github.com/golang-jwt/jwt/v5 v5.2.0 // indirect
+)
 
 require github.com/6tail/lunar-go v1.4.6
 

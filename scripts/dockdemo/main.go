@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"flag"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"camseal/scripts/dockvm/image"
 	"camseal/scripts/dockvm/station"
 	"camseal/scripts/kiosk"
+	"camseal/scripts/visitor"
 )
 
 func main() {
@@ -225,12 +227,39 @@ func (d *demo) verify(ctx context.Context, _ []string) error {
 		}
 		last = bundle
 	}
+	accounts, err := d.accounts(ctx)
+	if err != nil {
+		return err
+	}
 	d.next("The recordings, their headers and a player: %s/   The dock: %s/", d.station.Web, d.station.Kiosk)
+	for _, a := range accounts {
+		d.say("%s", a)
+	}
 	if !d.once {
 		d.say("It keeps running; Ctrl-C ends it.")
 	}
 	fmt.Printf("trust: %s\nbundle: %s\n", filepath.Join(d.dir, "trust"), last)
 	return nil
+}
+
+// accounts makes an account of three roles for the server's page, and says how to sign in.
+func (d *demo) accounts(ctx context.Context) (out []string, err error) {
+	for _, role := range []string{"custodian", "reviewer", "administrator"} {
+		link, err := d.station.RunServer(ctx, "account", "add", "--login", role, "--name", "Demo "+role, "--role", role, "--body", "Demo "+role+"'s body")
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s", err, link)
+		}
+		v, err := visitor.New(d.station.Web)
+		if err != nil {
+			return nil, err
+		}
+		password := strings.ToLower(rand.Text()[:16])
+		if err := v.UseLink(strings.TrimSpace(link), password); err != nil {
+			return nil, err
+		}
+		out = append(out, "login: "+role+"  password: "+password)
+	}
+	return out, nil
 }
 
 // flip changes one byte in the middle of the recorder's footage, with size and time as they were.

@@ -390,7 +390,15 @@ type window struct {
 	partial  []string          // Content-Range of the answers since the page was visited
 }
 
+// openBrowser opens a browser in which a custodian has signed in.
 func openBrowser(t *testing.T, s *system) *window {
+	t.Helper()
+	w := openTab(t, s)
+	w.signIn("custodian")
+	return w
+}
+
+func openTab(t *testing.T, s *system) *window {
 	t.Helper()
 	w := &window{t: t, s: s, shots: os.Getenv("CAMSEAL_SHOTS"), expected: map[string]bool{}, asked: map[string]string{}}
 	if w.shots == "" {
@@ -414,7 +422,6 @@ func openBrowser(t *testing.T, s *system) *window {
 	})
 	chromedp.ListenTarget(ctx, w.hear)
 	w.run(network.Enable(), log.Enable(), audits.Enable(), runtime.Enable())
-	w.signIn("custodian")
 	return w
 }
 

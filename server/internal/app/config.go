@@ -29,6 +29,11 @@ type settings struct {
 	SessionIdle    days   `help:"Who does nothing for so long has to sign in again." default:"30m"`
 	SessionLife    days   `help:"So does everybody after this." default:"12h"`
 
+	OIDCIssuer   string `name:"oidc-issuer" help:"Let people sign in with this OpenID Connect provider, too." placeholder:"URL"`
+	OIDCClientID string `name:"oidc-client-id" help:"This server's name there."`
+	OIDCSecret   string `name:"oidc-client-secret-file" help:"File (mode 0600) with its secret there." placeholder:"FILE"`
+	OIDCClaim    string `name:"oidc-login-claim" help:"The claim that is the account's login." default:"preferred_username"`
+
 	Vault       string `help:"Folder of the vault. Default: vault in the state folder. Not used with s3-endpoint." placeholder:"DIR"`
 	S3Endpoint  string `name:"s3-endpoint" help:"Keep the vault in S3 with object lock instead: https://host[:port]." placeholder:"URL"`
 	S3Bucket    string `name:"s3-bucket" help:"Bucket, made with object lock."`

@@ -2,9 +2,7 @@ package app
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -32,18 +30,11 @@ func (r *rig) registerCounting(seed string) *device {
 // reindexed expects the catalog made anew to be the one that grew, and returns a server on it.
 func (r *rig) reindexed() {
 	r.t.Helper()
-	dump := func() string {
-		c, err := catalog.Open(context.Background(), r.env.settings.path(fileCatalog))
-		check(r.t, err)
-		out, err := c.Dump(context.Background())
-		check(r.t, errors.Join(err, c.Close()))
-		return out
-	}
 	r.stop()
-	was := dump()
+	was := r.dump()
 	check(r.t, removeDatabase(r.env.settings.path(fileCatalog)))
 	check(r.t, reindexCommand{}.Run(r.env))
-	if now := dump(); now != was {
+	if now := r.dump(); now != was {
 		r.t.Fatalf("the catalog is another:\n%s\nwas\n%s", now, was)
 	}
 	r.start()
@@ -331,7 +322,7 @@ func TestSoftwareChangeIsSeenByCustodians(t *testing.T) {
 	page := func(rec evidence.RecordingID, lang string) string {
 		_, _, body, err := r.get("/recordings/" + rec.String() + "?lang=" + lang)
 		check(t, err)
-		return string(body)
+		return seen(body)
 	}
 	for _, lang := range []string{"en", "zh-CN"} {
 		want := map[string]string{"en": "software changed between", "zh-CN": "之间发生了变化"}[lang]

@@ -200,19 +200,38 @@ func (r *rig) as(role auth.Role) *visitor.Visitor {
 // signIn gives somebody with a role a new session; the account is made when there is none.
 func (r *rig) signIn(role auth.Role) {
 	r.t.Helper()
-	v, login := r.visitors[role], "the-"+string(role)
-	p, err := r.core.people.FindLogin(r.t.Context(), login)
+	v := r.visitors[role]
+	v.Base = r.page
+	r.enter(v, auth.Account{Login: "the-" + string(role), Name: "王 " + string(role), Role: role, Body: testBody, Certificate: "NJ0137"})
+}
+
+// enter signs somebody in with an account, which is made when there is none, and returns it.
+func (r *rig) enter(v *visitor.Visitor, a auth.Account) auth.Account {
+	r.t.Helper()
+	p, err := r.core.people.FindLogin(r.t.Context(), a.Login)
 	if errors.Is(err, people.ErrUnknown) {
-		p.Account, err = r.core.people.Make(r.t.Context(), "test", auth.Account{Login: login, Name: "王 " + string(role), Role: role, Body: testBody, Certificate: "NJ0137"})
+		p.Account, err = r.core.people.Make(r.t.Context(), "test", a)
 	}
 	check(r.t, err)
-	if v.Base = r.page; p.Hash != "" {
-		check(r.t, v.SignIn(login, testPassword))
-		return
+	if p.Hash != "" {
+		check(r.t, v.SignIn(a.Login, testPassword))
+		return p.Account
 	}
 	link, err := r.core.people.Link(r.t.Context(), p.ID)
 	check(r.t, err)
 	check(r.t, v.UseLink(r.page+"/link/"+link, testPassword))
+	return p.Account
+}
+
+// visitor returns somebody with an account of the test's own, signed in.
+func (r *rig) visitor(a auth.Account) (*visitor.Visitor, auth.Account) {
+	r.t.Helper()
+	v, err := visitor.New(r.page)
+	check(r.t, err)
+	if a.Body == "" {
+		a.Body = testBody
+	}
+	return v, r.enter(v, a)
 }
 
 // get reads a page as a custodian.

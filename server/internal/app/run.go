@@ -95,7 +95,11 @@ func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
 		return nil, fmt.Errorf("listen for the web page: %w", err)
 	}
 	c.origin = e.settings.origin(onWeb.Addr().String())
-	page, err := web.New(webConfig(e, c))
+	config, err := webConfig(e, c)
+	if err != nil {
+		return nil, errors.Join(err, onWeb.Close())
+	}
+	page, err := web.New(config)
 	if err != nil {
 		return nil, errors.Join(err, onWeb.Close())
 	}

@@ -67,13 +67,18 @@ func TestFromStatementsToBundle(t *testing.T) {
 
 func checkPages(t *testing.T, r *rig, rec evidence.RecordingID, data []byte) {
 	t.Helper()
+	status, _, body, err := r.get("/", "Accept-Language", "zh-CN,zh;q=0.9")
+	check(t, err)
+	if status != 200 || !bytes.Contains(body, []byte("音像记录")) {
+		t.Fatalf("list, as the browser asks: %d %s", status, body)
+	}
 	status, head, body, err := r.get("/?lang=en")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("dock-sealed")) || !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Fatalf("list: %d %s", status, body)
 	}
 	at := "/recordings/" + rec.String()
-	status, _, body, err = r.get(at, "Accept-Language", "zh-CN,zh;q=0.9")
+	status, _, body, err = r.get(at + "?lang=zh-CN")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("此处未校验")) || !bytes.Contains(body, []byte("<video")) {
 		t.Fatalf("recording: %d %s", status, body)

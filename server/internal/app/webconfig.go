@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,15 @@ func (s *settings) checkWeb() error {
 			"Nothing was started; give both, or use 127.0.0.1:PORT and, from afar, an SSH tunnel", s.Web)
 	case s.SessionIdle <= 0 || s.SessionLife < s.SessionIdle:
 		return usagef("session-idle and session-life are times such as 30m and 12h, and the second is the longer one")
+	}
+	if s.OIDCIssuer != "" {
+		u, err := url.Parse(s.OIDCIssuer)
+		if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && net.ParseIP(u.Hostname()).IsLoopback()) {
+			return usagef("oidc-issuer: %q is no https address", s.OIDCIssuer)
+		}
+		if s.OIDCClientID == "" || s.OIDCSecret == "" || s.OIDCClaim == "" {
+			return usagef("oidc-issuer needs oidc-client-id, oidc-client-secret-file and oidc-login-claim")
+		}
 	}
 	if s.WebURL != "" {
 		u, err := url.Parse(s.WebURL)
@@ -86,13 +96,23 @@ func listenWeb(s *settings) (net.Listener, error) {
 }
 
 // webConfig is what the web page is made of.
-func webConfig(e *env, c *core) web.Config {
+func webConfig(e *env, c *core) (web.Config, error) {
 	s := e.settings
-	return web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, LoggedAt: c.loggedAt,
+	w := web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, LoggedAt: c.loggedAt,
 		Register: c.officers.Current, Cases: c.cases, Retention: c.keeping, DefaultRetention: time.Duration(s.Retention), Space: c.space,
 		ExportDeadline: time.Duration(s.ExportDeadline), HeaderDeadline: time.Duration(s.HeaderDeadline),
 		People: c.people, SessionIdle: time.Duration(s.SessionIdle), SessionLife: time.Duration(s.SessionLife), Origin: c.origin,
 		Secure: s.WebCertificate != "" || strings.HasPrefix(s.WebURL, "https:"), Names: s.hosts(), Now: e.now, Slog: e.log}
+	if s.OIDCIssuer == "" {
+		return w, nil
+	}
+	secret, err := os.ReadFile(s.OIDCSecret)
+	if err != nil {
+		return w, fmt.Errorf("oidc-client-secret-file: %w", err)
+	}
+	w.Provider = &people.Provider{Issuer: s.OIDCIssuer, ClientID: s.OIDCClientID, Secret: strings.TrimSpace(string(secret)), Claim: s.OIDCClaim,
+		Redirect: c.origin + web.ProviderReturn, Now: e.now}
+	return w, nil
 }
 
 // firstAdministrator prints the link with which the first account is made, as long as there is no administrator.

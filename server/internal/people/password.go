@@ -43,7 +43,7 @@ func (k *Keeper) fits(ctx context.Context, hash, password string) (bool, error) 
 		hash = k.nobody
 	}
 	if password = norm.NFKC.String(password); len(password) > MaxPassword {
-		password = ""
+		password = "too long" // and too short
 	}
 	return register.CheckPIN(hash, password) && known, nil
 }

@@ -65,7 +65,7 @@ func (s *site) logLeaf(c *gin.Context) {
 // leafOf reads the leaf that the address names, and its receipt.
 func (s *site) leafOf(c *gin.Context) (p leafPage, ok bool) {
 	index, err := strconv.ParseUint(c.Param("index"), 10, 53)
-	if err != nil || index >= s.Log.Size() {
+	if err != nil || index >= s.Log.Size() || strconv.FormatUint(index, 10) != c.Param("index") {
 		s.sorry(c, http.StatusNotFound, "no-leaf")
 		return p, false
 	}

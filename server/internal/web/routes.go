@@ -20,8 +20,11 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.peopleRoutes(), s.recordingRoutes(), s.calendarRoutes(), s.custodyRoutes(), s.retentionRoutes(), s.fleetRoutes())
+	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.providerRoutes(), s.peopleRoutes(), s.recordingRoutes(), s.calendarRoutes(), s.custodyRoutes(), s.retentionRoutes(), s.fleetRoutes())
 }
+
+// Routes are all addresses of the page, with who may use them.
+func Routes() []Route { return (&site{}).routes() }
 
 func (s *site) commonRoutes() []Route {
 	return []Route{

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/gin-gonic/gin"
@@ -97,6 +99,7 @@ func (s *site) begin(c *gin.Context, p catalog.Person) error {
 		return err
 	}
 	s.sessions.WriteSessionCookie(ctx, c.Writer, token, until)
+	s.Slog.InfoContext(ctx, "signed in", slog.String("login", p.Login), slog.String("address", address(c.Request)))
 	c.Set(personKey, p)
 	return nil
 }
@@ -159,13 +162,21 @@ func local(next string, me auth.Account) string {
 	return next
 }
 
-// maxForm is how many bytes a form without files has at most.
-const maxForm = 64 << 10
+// maxForm is how many bytes a form without files has at most, and formWait how long it may take.
+const (
+	maxForm  = 64 << 10
+	formWait = 30 * time.Second
+)
 
 // form reads a form of at most 64 KiB; if it is another one it says so and returns false.
 func (s *site) form(c *gin.Context) bool {
+	err := http.NewResponseController(c.Writer).SetReadDeadline(s.Now().Add(formWait))
+	if err != nil {
+		s.fail(c, err)
+		return false
+	}
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxForm)
-	err := c.Request.ParseForm()
+	err = c.Request.ParseForm()
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):

@@ -16,9 +16,14 @@ var textsPeople = map[string][2]string{
 	"role-supervisor-says":    {"sees all, changes nothing", "可查看全部内容，不作任何更改"},
 	"role-administrator-says": {"people and devices; no footage", "管理账号和设备，不能查看音像记录"},
 
-	"sign-in":       {"Sign in", "登录"},
-	"sign-in-with":  {"Sign in with the organisation's account", "使用单位统一身份认证登录"},
-	"sign-in-lost":  {"No account, or the password is lost: an administrator makes a link with which you set one.", "没有账号或忘记密码：请系统管理员生成一次性链接，用以设置密码。"},
+	"sign-in":         {"Sign in", "登录"},
+	"sign-in-with":    {"Sign in with the organisation's account", "使用单位统一身份认证登录"},
+	"sign-in-lost":    {"No account, or the password is lost: an administrator makes a link with which you set one.", "没有账号或忘记密码：请系统管理员生成一次性链接，用以设置密码。"},
+	"go-on":           {"Go on", "继续"},
+	"provider-away":   {"The organisation's sign-in can't be reached. Nothing was changed. Try again, or sign in with login and password; the server's log says more.", "无法连接统一身份认证。未作任何更改。请重试，或使用登录名和密码登录；详情见服务器日志。"},
+	"provider-failed": {"Signing in there did not succeed, or took more than ten minutes. Nothing was changed. Begin again at Sign in.", "统一身份认证未成功，或已超过十分钟。未作任何更改。请重新登录。"},
+	"provider-nobody": {"You are known there, and have no account here, or it is disabled. Nothing was changed. Ask an administrator for an account with that login.", "您的身份已确认，但在此没有账号或账号已停用。未作任何更改。请向系统管理员申请使用该登录名的账号。"},
+
 	"sign-out":      {"Sign out", "退出"},
 	"login":         {"Login", "登录名"},
 	"password":      {"Password", "密码"},

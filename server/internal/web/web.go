@@ -35,7 +35,7 @@ import (
 //go:embed templates/*.html static
 var files embed.FS
 
-// Config says what the page shows. All members must be set.
+// Config says what the page shows. All members but Provider must be set.
 type Config struct {
 	Catalog  *catalog.Catalog
 	Log      *catalog.Projector
@@ -54,11 +54,12 @@ type Config struct {
 	HeaderDeadline time.Duration // from when sealing began to the case header
 
 	People      *people.Keeper
-	SessionIdle time.Duration // a session ends so long after its newest request
-	SessionLife time.Duration // and so long after it began
-	Origin      string        // by which people reach the page: scheme, host and port
-	Secure      bool          // it is served over TLS
-	Names       []string      // by which it may be reached, beside loopback ones
+	Provider    *people.Provider // nil: none
+	SessionIdle time.Duration    // a session ends so long after its newest request
+	SessionLife time.Duration    // and so long after it began
+	Origin      string           // by which people reach the page: scheme, host and port
+	Secure      bool             // it is served over TLS
+	Names       []string         // by which it may be reached, beside loopback ones
 
 	Now  func() time.Time
 	Slog *slog.Logger

@@ -1,0 +1,147 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// TestBrowserSignIn: the first administrator comes by the server's link, makes an account in the page, and its owner signs in by keyboard, says what for, and
+// looks; no page is too wide, breaks a rule of accessibility or makes the browser complain.
+func TestBrowserSignIn(t *testing.T) {
+	if os.Getenv("CAMSEAL_TEST") == "quick" {
+		t.Skip("--quick leaves out browsers")
+	}
+	s := newSystem(t)
+	s.film("a.mp4", 100_000)
+	mustRun(t, "camseal-agent", s.importing()...)
+	rec := s.recordings()[0].Rec
+	w := openTab(t, s)
+	var link string
+	eventually(t, "the link for the first administrator", func() bool {
+		_, rest, ok := strings.Cut(s.server.out.String(), "first administrator: ")
+		link, _, _ = strings.Cut(rest, " ")
+		return ok && strings.Contains(rest, "\n")
+	})
+	w.visit(strings.TrimPrefix(link, "http://"+s.web))
+	look(w, "first")
+	fill(w, map[string]string{"login": "chen.jing", "name": "陈静", "password": "正确的马电池订书钉一二三", "again": "正确的马电池订书钉一二三"})
+	w.run(chromedp.KeyEvent(kb.Enter))
+	w.until("the accounts", `location.pathname == '/people'`)
+	w.visit("/people/new")
+	look(w, "new")
+	fill(w, map[string]string{"login": "zhang.min", "name": "张敏 <b>&</b>", "body": "市文化市场综合行政执法总队"})
+	w.run(chromedp.Click(`input[value=custodian]`, chromedp.ByQuery), chromedp.Click(`.fields button`, chromedp.ByQuery))
+	w.until("the link to hand over", `document.querySelector('.link') !== null`)
+	link = ask[string](w, `document.querySelector('.link').textContent`)
+	shoot(w, "people-handover")
+	w.visit("/people")
+	look(w, "people")
+	w.visit("/account")
+	look(w, "account")
+	w.expect("/recordings/" + rec)
+	w.visit("/recordings/" + rec)
+	if ask[bool](w, `document.body.textContent.includes('/original')`) || !ask[bool](w, `/角色无权|may not do this/.test(document.body.textContent)`) {
+		t.Error("an administrator is shown a recording")
+	}
+	w.run(chromedp.Click(`.out button`, chromedp.ByQuery))
+	w.until("the page to sign in at", `location.pathname == '/sign-in'`)
+	w.visit(strings.TrimPrefix(link, "http://"+s.web))
+	look(w, "link")
+	fill(w, map[string]string{"password": "correct horse battery", "again": "correct horse battery"})
+	w.run(chromedp.KeyEvent(kb.Enter))
+	w.until("the recordings", `document.querySelector('td.name a') !== null`)
+	w.run(chromedp.Click(`.out button`, chromedp.ByQuery))
+	w.until("the page to sign in at", `location.pathname == '/sign-in'`)
+
+	w.visit("/recordings/" + rec) // asks to sign in, and goes on there
+	look(w, "sign-in")
+	w.until("the cursor in the login", `document.activeElement.name == 'login'`)
+	w.expect("/sign-in")
+	w.run(chromedp.KeyEvent("zhang.min"+kb.Tab+"wrong password"), chromedp.KeyEvent(kb.Enter))
+	w.until("to be told", `document.querySelector('.mistake') !== null`)
+	shoot(w, "people-refused")
+	w.run(chromedp.KeyEvent("correct horse battery"), chromedp.KeyEvent(kb.Enter))
+	w.until("the question what for", `document.querySelector('input[name=purpose]') !== null`)
+	look(w, "purpose")
+	w.tabTo("the purposes", `document.activeElement.name == 'purpose'`)
+	w.run(chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.ArrowDown))
+	w.tabTo("the button", `document.activeElement.tagName == 'BUTTON' && document.activeElement.form.action.endsWith('/purpose')`)
+	w.run(chromedp.KeyEvent(kb.Enter))
+	w.until("the recording", fmt.Sprintf(`location.pathname == '/recordings/%s' && document.querySelector('.custody') !== null`, rec))
+	if n := ask[int](w, `[...document.querySelectorAll('.custody li')].filter(e => e.textContent.includes('张敏')).length`); n != 1 {
+		t.Errorf("%d looks of hers are on record", n)
+	}
+	look(w, "recording")
+	if got := w.said(); len(got) > 0 {
+		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// fill writes into the fields of a form; the last one keeps the cursor.
+func fill(w *window, fields map[string]string) {
+	w.t.Helper()
+	for _, name := range []string{"login", "name", "body", "password", "again"} {
+		if text, ok := fields[name]; ok && ask[bool](w, fmt.Sprintf(`document.querySelector('.fields [name=%s]')?.type != 'hidden'`, name)) {
+			w.run(chromedp.SendKeys(fmt.Sprintf(`.fields [name=%s]`, name), text, chromedp.ByQuery))
+		}
+	}
+}
+
+// look keeps pictures of the page in both languages, both colour schemes and two widths, and expects that nothing is too wide and that axe-core finds
+// nothing.
+func look(w *window, name string) {
+	w.t.Helper()
+	at := ask[string](w, `location.pathname + location.search`)
+	for _, lang := range []string{"zh-CN", "en"} {
+		u, err := url.Parse(at)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		q := u.Query()
+		q.Set("lang", lang)
+		u.RawQuery = q.Encode()
+		w.visit(u.String())
+		shoot(w, "people-"+name+"-"+lang)
+	}
+}
+
+// shoot is look on the page as it is: one that a form was answered with can't be visited again.
+func shoot(w *window, name string) {
+	w.t.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		for _, width := range []int64{1280, 800} {
+			w.run(chromedp.EmulateViewport(width, 900), emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+			at := fmt.Sprintf("%s-%s-%d", name, scheme, width)
+			if over := ask[int](w, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
+				w.t.Errorf("%s: %d pixels too wide", at, over)
+			}
+			for _, v := range violations(w) {
+				w.t.Errorf("%s: %s", at, v)
+			}
+			var shot []byte
+			w.run(chromedp.FullScreenshot(&shot, 100))
+			w.keep(at, shot)
+		}
+	}
+}
+
+// violations are what axe-core finds wrong on the page.
+func violations(w *window) []string {
+	w.t.Helper()
+	axe, err := os.ReadFile("../../.tools/axe.min.js")
+	if err != nil {
+		w.t.Fatalf("axe-core is needed (scripts/test puts it there): %v", err)
+	}
+	var found []string
+	w.run(chromedp.Evaluate(string(axe)+"\n0", nil), chromedp.Evaluate(`axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.target + ' ' + n.failureSummary).join('; ')))`, &found,
+		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
+	return found
+}
