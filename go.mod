@@ -35,8 +35,6 @@ require (
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 )
 
-require github.com/6tail/lunar-go v1.4.6
-
 require (
 	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/coreos/go-oidc/v3 v3.21.0
@@ -49,6 +47,8 @@ require (
 	github.com/go-jose/go-jose/v4 v4.1.4 // indirect
 	github.com/golang-jwt/jwt/v5 v5.2.0 // indirect
 )
+
+require github.com/6tail/lunar-go v1.4.6
 
 require (
 	filippo.io/age v1.2.1

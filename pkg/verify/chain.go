@@ -68,6 +68,7 @@ type Chain struct {
 	bundle   bool            // count records that are missing are the caller's to report
 	records  map[uint64]bool // in a bundle: statements of which there are count records
 	withheld bool            // in a bundle: lines without words and count record came since the last counted statement
+	disposed *disposed       // the line being taken in is of a recording that was disposed of
 }
 
 type bootAt struct {

@@ -68,7 +68,10 @@ func statesCounter(s *evidence.Statement) (value string, must bool) {
 
 // counted keeps the counter's rules for one statement, after whose line c.at.Head stands.
 func (c *Chain) counted(l evidence.Line) error {
-	if l.Statement == nil {
+	switch {
+	case l.Statement == nil && c.disposed != nil:
+		return c.disposedCounted(l, c.disposed.value)
+	case l.Statement == nil:
 		return c.withheldCounted(l)
 	}
 	if e, ok := l.Statement.Body.(*evidence.Enrol); ok {
@@ -101,7 +104,7 @@ func (c *Chain) counted(l evidence.Line) error {
 // countsUp is for a statement before which nothing may be owed, and after which the counter is one higher.
 func (c *Chain) countsUp(l evidence.Line, s *CounterState, value uint64) error {
 	if !c.bundle && len(s.Owed) > 0 {
-		return c.chainBreak(l, ChainCount, fmt.Sprintf("the count record of statement %d", s.Owed[0].Seq), string(l.Statement.Kind))
+		return c.chainBreak(l, ChainCount, fmt.Sprintf("the count record of statement %d", s.Owed[0].Seq), "a statement that counts up")
 	}
 	if s.Value != nil {
 		switch want := *s.Value + 1; {
@@ -124,6 +127,32 @@ func (c *Chain) owe(l evidence.Line, s *CounterState, value *uint64) {
 	s.Owed = []Owed{{Seq: l.Seq, Head: c.at.Head, Value: value, Counts: true, after: s.Seq}}
 	s.Seq, s.holed = l.Seq, s.holed && value == nil
 	c.withheld = false
+}
+
+// disposed is what is still known of a statement whose words are gone.
+type disposed struct{ value *uint64 }
+
+// Disposed takes in a statement of a recording that was disposed of: its digest alone is left, and the value of the counter that it named, nil if
+// it was not counted. Unlike a bundle's withheld lines it leaves nothing open. Errors are *ChainBreak.
+func (c *Chain) Disposed(w evidence.Withheld, value *uint64) error {
+	raw, err := evidence.Encode(w)
+	if err != nil {
+		return err
+	}
+	c.disposed = &disposed{value}
+	defer func() { c.disposed = nil }()
+	_, err = c.line(raw, true)
+	return err
+}
+
+func (c *Chain) disposedCounted(l evidence.Line, value *uint64) error {
+	if c.at.Counter == nil || value == nil {
+		return nil
+	}
+	s := c.at.Counter.clone()
+	err := c.countsUp(l, s, *value)
+	c.at.Counter = s
+	return err
 }
 
 // withheldCounted is for a withheld line of a bundle. If there is a count record of it, it is an open in capture mode.

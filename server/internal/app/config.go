@@ -46,14 +46,18 @@ type settings struct {
 	S3AccessKey string `name:"s3-access-key" help:"Access key." env:"CAMSEAL_S3_ACCESS_KEY"`
 	S3Secret    string `name:"s3-secret-file" help:"File (mode 0600) with the secret key. Default: s3.secret in the state folder." placeholder:"FILE"`
 
-	Catalog         string `help:"PostgreSQL database of the catalog: postgres://user@host/database. Default: catalog.db in the state folder." placeholder:"URL"`
-	CatalogPassword string `name:"catalog-password-file" help:"File (mode 0600) with that user's password." placeholder:"FILE"`
+	Catalog            string `help:"PostgreSQL database of the catalog: postgres://user@host/database. Default: catalog.db in the state folder." placeholder:"URL"`
+	CatalogPassword    string `name:"catalog-password-file" help:"File (mode 0600) with that user's password." placeholder:"FILE"`
+	S3DisposeAccessKey string `name:"s3-dispose-access-key" help:"Access key of the credentials that remove what was disposed of. Default: nothing can be disposed of on S3." env:"CAMSEAL_S3_DISPOSE_ACCESS_KEY"`
+	S3DisposeSecret    string `name:"s3-dispose-secret-file" help:"File (mode 0600) with their secret key. Default: s3-dispose.secret in the state folder." placeholder:"FILE"`
 
 	LogName            string        `help:"Name of the log; only init uses it. Default: a random one." placeholder:"NAME"`
 	Retention          days          `help:"How long footage stays locked at least." default:"90d"`
 	LogRetention       days          `help:"How long statements, receipts and the log stay locked; at least as long as footage." default:"3650d"`
 	HeaderDeadline     days          `help:"How long after sealing began a case header is on time." default:"24h"`
 	Timezone           string        `help:"Zone in which working days begin and end, for the terms of legal review." default:"Asia/Shanghai" placeholder:"NAME"`
+	SweepInterval      time.Duration `help:"How often locks are made to follow terms and holds, and disposals are finished." default:"1h"`
+	ExportDeadline     days          `help:"How long after a file was made it is to be taken in at the dock; later ones are called late." default:"48h"`
 	BatchAge           time.Duration `help:"How long the log gathers leaves." default:"50ms"`
 	CheckpointInterval time.Duration `help:"How often the log signs a checkpoint at most." default:"100ms"`
 
@@ -85,6 +89,12 @@ func (s *settings) check() error {
 		return usagef("log-retention: %s is shorter than retention, %s; footage without its proofs is worth little", s.LogRetention, s.Retention)
 	case s.HeaderDeadline <= 0:
 		return usagef("header-deadline: it must be longer than nothing")
+	case s.ExportDeadline <= 0:
+		return usagef("export-deadline: it must be longer than nothing")
+	case s.SweepInterval < time.Second:
+		return usagef("sweep-interval is a time such as 1h")
+	case s.S3Endpoint == "" && s.S3DisposeAccessKey != "":
+		return usagef("s3-dispose-access-key without s3-endpoint")
 	case s.BatchAge <= 0 || s.CheckpointInterval < 10*time.Millisecond:
 		return usagef("batch-age and checkpoint-interval are times such as 100ms")
 	case s.QuarantineBytes < transport.MaxBatch || s.QuarantineEntries < 1:

@@ -44,6 +44,9 @@ type core struct {
 	officers *officers.Store
 	cases    *casework.Cases
 	media    *media.Maker
+	keeping  *casework.Retention
+	space    func() (archive.Space, error) // of the vault; nil: it does not tell
+	disposer archive.Disposer              // nil: nothing can be disposed of here
 	people   *people.Keeper
 	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
@@ -109,6 +112,11 @@ func openCore(e *env) (c *core, err error) {
 	})
 	c.work.Go(func() { c.catchUp(ctx) })
 	c.work.Go(func() { c.media.Run(ctx) })
+	c.work.Go(func() {
+		if c.wait(ctx) == nil {
+			c.keeping.Run(ctx)
+		}
+	})
 	return c, nil
 }
 
@@ -145,6 +153,12 @@ func (c *core) openVault(ctx context.Context, s *settings) (err error) {
 	}
 	if f, ok := v.(io.Closer); ok {
 		c.closers = append(c.closers, f.Close)
+	}
+	if f, ok := v.(interface{ Space() (archive.Space, error) }); ok {
+		c.space = f.Space
+	}
+	if c.disposer, err = openDisposer(s, v); err != nil {
+		return err
 	}
 	if c.vault = v; testVault != nil {
 		c.vault = testVault(v)
@@ -250,6 +264,8 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
 		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
 		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Ready: c.ready})
+	c.keeping = &casework.Retention{Book: c.book, Catalog: c.catalog, Vault: c.vault, Disposer: c.disposer, Lengthen: c.ingest.Lengthen,
+		Longest: time.Duration(s.LogRetention), Interval: s.SweepInterval, Now: e.now, Slog: e.log}
 	c.media, err = media.New(e.ctx, media.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Book: c.book, Dir: s.path(dirMedia), TempDir: s.path(dirTemp),
 		MaxBytes: int64(s.MediaBytes), Workers: s.MediaWorkers, Always: s.MediaDerive, Now: e.now, Slog: e.log})
 	return err
@@ -304,6 +320,7 @@ func (c *core) catchUp(ctx context.Context) {
 			if err := c.ingest.Resume(ctx); err != nil && ctx.Err() == nil {
 				c.slog.ErrorContext(ctx, "what a former run refused is not all logged", slog.Any("error", err))
 			}
+			c.sayLost(ctx)
 			close(c.ready)
 			return
 		}
@@ -318,6 +335,17 @@ func (c *core) catchUp(ctx context.Context) {
 			t.Stop()
 			return
 		}
+	}
+}
+
+// sayLost says which recordings' statements are missing in the vault without the log knowing of a disposal.
+func (c *core) sayLost(ctx context.Context) {
+	lost, err := c.catalog.LostWords(ctx)
+	for _, k := range lost {
+		err = errors.Join(err, fmt.Errorf("recording %s of device %s", k.Rec, k.Device.Short()))
+	}
+	if err != nil {
+		c.slog.ErrorContext(ctx, "statements are missing in the vault and the log knows no disposal; put the vault's objects back from a copy", slog.Any("error", err))
 	}
 }
 

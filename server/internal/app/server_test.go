@@ -68,12 +68,12 @@ func fromStatementsToBundle(t *testing.T, r *rig) {
 
 func checkPages(t *testing.T, r *rig, rec evidence.RecordingID, data []byte) {
 	t.Helper()
-	status, head, body, err := r.get("/recordings", "Accept-Language", "zh-CN,zh;q=0.9")
+	status, _, body, err := r.get("/recordings", "Accept-Language", "zh-CN,zh;q=0.9")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("音像记录")) {
 		t.Fatalf("list, as the browser asks: %d %s", status, body)
 	}
-	status, head, body, err = r.get("/recordings?lang=en")
+	status, head, body, err := r.get("/recordings?lang=en")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("dock-sealed")) || !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Fatalf("list: %d %s", status, body)

@@ -65,6 +65,17 @@ func BatchesPrefix(device evidence.DeviceID) string {
 // CustodyKey is the key of a custody event.
 func CustodyKey(hash evidence.Digest) string { return "custody/" + hash.String() }
 
+// DisposalKey is the key of a copy of the custody event that confirmed a recording's disposal: whoever finds that its statements are gone
+// finds why. It lies outside of the recording's own keys.
+func DisposalKey(device evidence.DeviceID, rec evidence.RecordingID, hash evidence.Digest) string {
+	return DisposalPrefix(device, rec) + hash.String()
+}
+
+// DisposalPrefix finds them.
+func DisposalPrefix(device evidence.DeviceID, rec evidence.RecordingID) string {
+	return "disposals/" + device.String() + "/" + rec.String() + "/"
+}
+
 // RegisterKey is the key of a register of officers.
 func RegisterKey(hash evidence.Digest) string { return "registers/" + hash.String() }
 

@@ -154,17 +154,17 @@ func put(ctx context.Context, q *db.Queries, old db.Recording, row *db.Recording
 	return q.SetShown(ctx, row.Original)
 }
 
+// numberBits is how much of a recording's number tells it from others of its batch. The number comes from the log alone, so that it is the same
+// after other recordings were disposed of.
+const numberBits = 20
+
 // enter fills in what a recording keeps from the moment it is opened.
 func enter(ctx context.Context, q *db.Queries, row *db.Recording) error {
 	dev, err := q.DeviceByID(ctx, row.Device)
 	if err != nil {
 		return err
 	}
-	last, err := q.LastNum(ctx)
-	if err != nil {
-		return err
-	}
-	row.Num, row.At, row.Grade = last+1, row.Modified, string(verify.GradeOf(evidence.Class(dev.Class), evidence.Mode(row.Mode)))
+	row.Num, row.At, row.Grade = row.FirstIndex<<numberBits|row.OpenSeq&(1<<numberBits-1), row.Modified, string(verify.GradeOf(evidence.Class(dev.Class), evidence.Mode(row.Mode)))
 	if row.At == 0 {
 		row.At = row.OpenedAt
 	}
@@ -174,7 +174,7 @@ func enter(ctx context.Context, q *db.Queries, row *db.Recording) error {
 // isSaid reports whether a statement goes to table said.
 func isSaid(k evidence.Kind) bool {
 	switch k {
-	case evidence.KindHeader, evidence.KindNote, evidence.KindMark, evidence.KindRelease:
+	case evidence.KindOpen, evidence.KindHeader, evidence.KindNote, evidence.KindMark, evidence.KindFault, evidence.KindClose, evidence.KindRelease:
 		return true
 	}
 	return false

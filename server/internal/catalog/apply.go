@@ -58,7 +58,7 @@ func (p *Projector) applySeen(ctx context.Context, q *db.Queries, e ledger.Entry
 		return nil, err
 	}
 	if w == nil || w.Batch.First != uint64(dev.NextSeq) || len(w.Batch.Items) != len(s.Items) {
-		if w, err = p.walkFromVault(ctx, dev, s); err != nil {
+		if w, err = p.walkFromVault(ctx, q, dev, s); err != nil {
 			return nil, err
 		}
 	}
@@ -68,8 +68,8 @@ func (p *Projector) applySeen(ctx context.Context, q *db.Queries, e ledger.Entry
 	return w, p.writeSeen(ctx, q, e, w, s)
 }
 
-func (p *Projector) walkFromVault(ctx context.Context, dev db.Device, s *batch.Skeleton) (*Walked, error) {
-	b, err := s.Batch(ctx, p.vault)
+func (p *Projector) walkFromVault(ctx context.Context, q *db.Queries, dev db.Device, s *batch.Skeleton) (*Walked, error) {
+	b, gone, err := p.batchFromVault(ctx, q, s)
 	if err != nil {
 		return nil, err
 	}
@@ -80,13 +80,13 @@ func (p *Projector) walkFromVault(ctx context.Context, dev db.Device, s *batch.S
 	if _, b = b.Split(uint64(dev.NextSeq), owed); b == nil {
 		return nil, fmt.Errorf("batch up to %d of device %s says nothing new", s.Upto, dev.Device)
 	}
-	return p.Recordings.Walk(ctx, dev, b)
+	return p.Recordings.walk(ctx, q, dev, b, gone)
 }
 
 func (p *Projector) writeSeen(ctx context.Context, q *db.Queries, e ledger.Entry, w *Walked, s *batch.Skeleton) error {
 	dev := s.Device.String()
 	state, err := json.Marshal(w.State)
-	if err != nil {
+	if err = errors.Join(err, w.dropGone(ctx, q)); err != nil {
 		return err
 	}
 	err = errors.Join(
@@ -127,6 +127,21 @@ func (w *Walked) opened() []*verify.Recording {
 	}
 	slices.SortFunc(out, func(a, b *verify.Recording) int { return cmp.Compare(a.OpenAt.Seq, b.OpenAt.Seq) })
 	return out
+}
+
+// dropGone leaves out of a walked batch the recordings that were disposed of since it was checked.
+func (w *Walked) dropGone(ctx context.Context, q *db.Queries) error {
+	for rec := range w.recs {
+		gone, err := isGone(ctx, q, RecordingKey{Device: w.Batch.Device, Rec: rec})
+		if err != nil {
+			return err
+		}
+		if gone {
+			delete(w.recs, rec)
+			delete(w.said, rec)
+		}
+	}
+	return nil
 }
 
 // writeRecording writes what the statements say, said those of the batch that say what it is about; what the newest stored leaf says stays
@@ -178,6 +193,14 @@ func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verif
 }
 
 func (p *Projector) applyStored(ctx context.Context, q *db.Queries, e ledger.Entry, l *evidence.Stored) error {
+	err := q.InsertStoredReceipt(ctx, db.InsertStoredReceiptParams{LogIndex: int64(e.Index), Device: l.Device.String(), Rec: l.Rec.String(),
+		Chunks: int64(l.Chunks), UntilAt: l.Until, Leaf: string(e.Leaf)})
+	if err != nil {
+		return err
+	}
+	if gone, err := isGone(ctx, q, RecordingKey{Device: l.Device, Rec: l.Rec}); err != nil || gone {
+		return err
+	}
 	row, err := q.RecordingByID(ctx, db.RecordingByIDParams{Device: l.Device.String(), Rec: l.Rec.String()})
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", l.Rec, err)
@@ -217,15 +240,19 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 	switch ev.Act {
 	case ActRegisterSet:
 		return registerSet(ctx, q, e, &ev)
-	case ActCalendarSet:
-		return calendarSet(ctx, q, e, &ev)
+	case ActClassSet, ActRetained:
+		return applyRetention(ctx, q, e, &ev)
 	case ActAccountMade, ActAccountChanged, ActAccountDisabled, ActAccountEnabled:
 		return applyAccount(ctx, q, e, &ev)
+	case ActCalendarSet:
+		return calendarSet(ctx, q, e, &ev)
 	}
 	if err := p.applyCase(ctx, q, e, &ev, raw); err != nil || ev.Device == nil {
 		return err
 	}
 	switch ev.Act {
+	case ActDisposalProposed, ActDisposalWithdrawn, ActDisposalConfirmed, ActDisposed:
+		return p.applyDisposal(ctx, q, e, &ev, l.Event)
 	case ActMarked:
 		return marked(ctx, q, e, &ev)
 	case ActEnrolled, ActRegistered:

@@ -90,7 +90,11 @@ func (p *Projector) applyCase(ctx context.Context, q *db.Queries, e ledger.Entry
 	if !ever {
 		return nil
 	}
-	return q.PutCaseRecording(ctx, db.PutCaseRecordingParams{CaseID: string(id), Device: event.Device.String(), Rec: event.Rec.String(), Linked: number(now)})
+	err = q.PutCaseRecording(ctx, db.PutCaseRecordingParams{CaseID: string(id), Device: event.Device.String(), Rec: event.Rec.String(), Linked: number(now)})
+	if err != nil {
+		return err
+	}
+	return linked(ctx, q, RecordingKey{Device: *event.Device, Rec: event.Rec}, string(id), s.Body, now)
 }
 
 func foldCase(ctx context.Context, q *db.Queries, id casefile.ID) (*casefile.File, error) {
@@ -197,8 +201,12 @@ func marked(ctx context.Context, q *db.Queries, e ledger.Entry, ev *evidence.Cus
 	if err != nil {
 		return nil
 	}
-	return q.InsertViewerMark(ctx, db.InsertViewerMarkParams{LogIndex: int64(e.Index), Device: ev.Device.String(), Rec: ev.Rec.String(), Moment: int64(moment),
+	err = q.InsertViewerMark(ctx, db.InsertViewerMarkParams{LogIndex: int64(e.Index), Device: ev.Device.String(), Rec: ev.Rec.String(), Moment: int64(moment),
 		Text: ev.Detail[DetailText], Account: ev.Detail[casefile.DetailAccount], Actor: ev.Actor, At: ev.At})
+	if err != nil {
+		return err
+	}
+	return AddText(ctx, q, RecordingKey{Device: *ev.Device, Rec: ev.Rec}, -int64(e.Index), ev.Detail[DetailText])
 }
 
 // ViewerMarks returns up to n moments that people marked in the browser, in the order of the footage.

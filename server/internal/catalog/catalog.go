@@ -35,6 +35,7 @@ var projected = []string{"meta", "devices", "batches", "parts", "anchors", "reco
 	"cases", "case_events", "case_recordings", "calendar_years", "viewer_marks",
 	"derived",
 	"accounts",
+	"stored_receipts", "retention_classes", "retained", "disposals", "words_gone",
 }
 
 // Time is a time in a row, or none.

@@ -158,6 +158,15 @@ func writeOwn(ctx context.Context, q *db.Queries, e ledger.Entry, w *Walked) err
 			}
 		}
 	}
+	for _, o := range w.opens {
+		if w.State.Counter != nil {
+			err := q.InsertCounted(ctx, db.InsertCountedParams{Device: dev.Device, Seq: int64(o.seq), Kind: string(evidence.KindOpen),
+				Value: strconv.FormatUint(*o.value, 10), At: o.at, LogIndex: int64(e.Index)})
+			if err != nil {
+				return err
+			}
+		}
+	}
 	for _, g := range w.Gaps {
 		err := q.InsertGap(ctx, db.InsertGapParams{Device: dev.Device, AfterSeq: int64(g.After), BeforeSeq: int64(g.Before),
 			FromValue: strconv.FormatUint(g.From, 10), ToValue: strconv.FormatUint(g.To, 10)})

@@ -18,9 +18,8 @@ const (
 	ActDerivedMade  = "derived-made"  // it is in the vault: DetailHash, DetailSize and the members below
 )
 
-// Members of the detail of ActDerivedMade.
+// Members of the detail of ActDerivedMade; DetailHash is the SHA-256 of the copy.
 const (
-	DetailHash      = "hash" // SHA-256 of the copy
 	DetailMediaType = "media_type"
 	DetailTool      = "tool"     // what made it, with its version
 	DetailSettings  = "settings" // what it was told
@@ -128,6 +127,20 @@ func (c *Catalog) MediaAgain(ctx context.Context, device, rec string) error {
 // MediaUsed notes when the files of a recording were used.
 func (c *Catalog) MediaUsed(ctx context.Context, device, rec string, at int64) error {
 	return c.q.MediaUsed(ctx, db.MediaUsedParams{Device: device, Rec: rec, UsedAt: at})
+}
+
+// MediaOfGone returns rows of recordings that were disposed of: what was made of them is to be removed too.
+func (c *Catalog) MediaOfGone(ctx context.Context, n int) ([]db.Medium, error) {
+	rows, err := c.q.MediaOfGone(ctx, int32(n))
+	if err != nil {
+		return nil, fmt.Errorf("look for media of disposed recordings: %w", err)
+	}
+	return rows, nil
+}
+
+// ForgetMedia removes a row.
+func (c *Catalog) ForgetMedia(ctx context.Context, device, rec string) error {
+	return c.q.DeleteMedia(ctx, db.DeleteMediaParams{Device: device, Rec: rec})
 }
 
 // MediaRemoved notes that the files of a recording are gone.

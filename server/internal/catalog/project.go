@@ -50,6 +50,8 @@ type Projector struct {
 	waiters map[uint64][]chan struct{}
 	recent  map[uint64]ledger.Entry
 	offered map[offer]*Walked
+
+	forgotten []RecordingKey // by the leaves being applied
 }
 
 // offer is what a seen leaf says about its batch.
@@ -107,7 +109,14 @@ func (p *Projector) Rebuild(ctx context.Context) error {
 			entries = nil
 		}
 	}
-	return p.apply(ctx, entries)
+	if err := p.apply(ctx, entries); err != nil {
+		return err
+	}
+	lost, err := p.cat.LostWords(ctx)
+	if err == nil && len(lost) > 0 {
+		err = fmt.Errorf("the statements of recording %s are missing in the vault; a disposal lies there, and the log does not know it", lost[0].Rec)
+	}
+	return err
 }
 
 // Size returns how many leaves were applied.
@@ -229,6 +238,7 @@ func (p *Projector) applyTogether(ctx context.Context, entries []ledger.Entry) e
 		return nil
 	}
 	var walked []*Walked
+	p.forgotten = nil
 	next := entries[len(entries)-1].Index + 1
 	err := p.cat.tx(ctx, func(q *db.Queries) error {
 		for _, e := range entries {
@@ -250,6 +260,9 @@ func (p *Projector) applyTogether(ctx context.Context, entries []ledger.Entry) e
 		for _, r := range w.recs {
 			p.Recordings.give(r)
 		}
+	}
+	for _, k := range p.forgotten {
+		p.Recordings.forget(k)
 	}
 	p.applied(entries, next)
 	return nil

@@ -115,9 +115,23 @@ func (c *Recordings) put(r *verify.Recording, newer bool) verify.Recording {
 	return x.view
 }
 
+// forget drops a recording.
+func (c *Recordings) forget(k RecordingKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.byKey[k]; ok {
+		c.chunks -= len(e.Value.(*kept).view.Chunks)
+		c.order.Remove(e)
+		delete(c.byKey, k)
+	}
+}
+
 // load replays a recording's statements from the vault, as far as the catalog knows them.
 func (c *Recordings) load(ctx context.Context, k RecordingKey) (*verify.Recording, error) {
 	r := verify.NewRecording(k.Device, k.Rec)
+	if gone, err := isGone(ctx, c.cat.q, k); err != nil || gone {
+		return r, err
+	}
 	err := c.cat.EachStatement(ctx, c.vault, k, 0, evidence.MaxInt, func(line []byte, s *evidence.Statement, d evidence.Digest) error {
 		return r.Add(s, d)
 	})

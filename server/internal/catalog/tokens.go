@@ -190,6 +190,46 @@ func SetFacet(ctx context.Context, q *db.Queries, k RecordingKey, kind, value st
 	return q.DeleteToken(ctx, db.DeleteTokenParams{Token: token, At: row.At, Num: row.Num})
 }
 
+// forget takes away all that a recording can be found by.
+func forget(ctx context.Context, q *db.Queries, row db.Recording) error {
+	tokens, err := facetsOf(row)
+	if err != nil {
+		return err
+	}
+	bodies, err := q.TextsOf(ctx, row.Num)
+	if err != nil {
+		return err
+	}
+	cases, err := q.CasesOfRecording(ctx, db.CasesOfRecordingParams{Device: row.Device, Rec: row.Rec, Page: maxFile})
+	if err != nil {
+		return err
+	}
+	_, words := indexed(bodies)
+	tokens = append(tokens, words...)
+	for _, c := range cases {
+		tokens = append(tokens, Facet(FacetLink, c.ID), Facet(FacetBody, c.Body))
+	}
+	for _, token := range distinct(tokens) {
+		if err := q.DeleteToken(ctx, db.DeleteTokenParams{Token: token, At: row.At, Num: row.Num}); err != nil {
+			return err
+		}
+	}
+	return q.DeleteTexts(ctx, row.Num)
+}
+
+// linked makes a recording findable by the case that it belongs to and by the body that handles it, or no longer.
+func linked(ctx context.Context, q *db.Queries, k RecordingKey, id, body string, on bool) error {
+	others, err := q.CasesOfRecording(ctx, db.CasesOfRecordingParams{Device: k.Device.String(), Rec: k.Rec.String(), Page: maxFile})
+	if err != nil {
+		return err
+	}
+	same := slices.ContainsFunc(others, func(c db.Case) bool { return c.ID != id && Facet(FacetBody, c.Body) == Facet(FacetBody, body) })
+	return errors.Join(SetFacet(ctx, q, k, FacetLink, id, on), SetFacet(ctx, q, k, FacetBody, body, on || same))
+}
+
+// maxFile is how many cases of one recording are looked at.
+const maxFile = 1000
+
 // AddText makes a recording findable by texts that are said of it, once for a seq: of a statement, or for a custody event its log index below
 // zero. What was once said stays findable.
 func AddText(ctx context.Context, q *db.Queries, k RecordingKey, seq int64, list ...string) error {

@@ -23,6 +23,8 @@ type Walked struct {
 	recs     map[evidence.RecordingID]*verify.Recording
 
 	said       map[evidence.RecordingID][]*evidence.Statement // what goes to table said, in order
+	gone       map[evidence.RecordingID]bool                  // asked about; true: disposed of
+	opens      []goneOpen                                     // counted ones whose words are gone
 	unrecorded []*evidence.Statement
 }
 
@@ -41,14 +43,26 @@ func (w *Walked) Recording(rec evidence.RecordingID) *verify.Recording { return 
 // Walk checks that a batch goes on from where the device's chain stands: every head, seal and PCR value, and the rules of
 // every recording. It is the one check of statements in the server, for what a device sends and for what the vault holds.
 // Errors: *verify.ChainBreak, *verify.SealBreak and *verify.RecordingBreak. Nothing is changed on an error.
+// What is said of a recording that was disposed of is only checked as a part of the chain.
 func (c *Recordings) Walk(ctx context.Context, dev db.Device, b *batch.Batch) (*Walked, error) {
+	return c.walk(ctx, c.cat.q, dev, b, nil)
+}
+
+// walk is Walk; opens is what the chain needs of recordings whose words are missing in b.
+func (c *Recordings) walk(ctx context.Context, q *db.Queries, dev db.Device, b *batch.Batch, opens map[evidence.RecordingID]goneOpen) (*Walked, error) {
 	chain, err := ResumeChain(dev)
 	if err != nil {
 		return nil, err
 	}
-	w := &Walked{Batch: b, recs: map[evidence.RecordingID]*verify.Recording{}, said: map[evidence.RecordingID][]*evidence.Statement{}}
+	w := &Walked{Batch: b, recs: map[evidence.RecordingID]*verify.Recording{}, said: map[evidence.RecordingID][]*evidence.Statement{},
+		gone: map[evidence.RecordingID]bool{}}
 	for _, it := range b.Items {
-		if err := c.step(ctx, chain, w, it); err != nil {
+		if it.Attested == nil && it.Raw == nil {
+			err = w.goneStep(chain, it, opens[it.Rec])
+		} else {
+			err = c.step(ctx, q, chain, w, it)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -59,7 +73,28 @@ func (c *Recordings) Walk(ctx context.Context, dev db.Device, b *batch.Batch) (*
 	return w, nil
 }
 
-func (c *Recordings) step(ctx context.Context, chain *verify.Chain, w *Walked, it batch.Item) error {
+// goneStep takes in a statement of which the digest alone is left.
+func (w *Walked) goneStep(chain *verify.Chain, it batch.Item, open goneOpen) error {
+	var value *uint64
+	if open.value != nil && open.seq == it.Seq {
+		value = open.value
+		w.opens = append(w.opens, open)
+	}
+	return chain.Disposed(evidence.Withheld{Digest: it.Digest, Rec: it.Rec, Seq: it.Seq}, value)
+}
+
+// isGone asks once for each recording of the batch.
+func (w *Walked) isGone(ctx context.Context, q *db.Queries, rec evidence.RecordingID) (bool, error) {
+	gone, asked := w.gone[rec]
+	if asked {
+		return gone, nil
+	}
+	gone, err := isGone(ctx, q, RecordingKey{Device: w.Batch.Device, Rec: rec})
+	w.gone[rec] = gone
+	return gone, err
+}
+
+func (c *Recordings) step(ctx context.Context, q *db.Queries, chain *verify.Chain, w *Walked, it batch.Item) error {
 	if it.Attested != nil {
 		if it.Attested.Count != nil {
 			return chain.Count(*it.Attested.Count)
@@ -83,6 +118,9 @@ func (c *Recordings) step(ctx context.Context, chain *verify.Chain, w *Walked, i
 			w.Anchors = append(w.Anchors, line.Seq)
 		}
 		return nil
+	}
+	if gone, err := w.isGone(ctx, q, line.Rec); err != nil || gone {
+		return err
 	}
 	switch s := line.Statement; {
 	case isSaid(s.Kind):

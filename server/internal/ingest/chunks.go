@@ -70,9 +70,22 @@ func (s *Service) view(ctx context.Context, k catalog.RecordingKey) (verify.Reco
 		return view, err
 	}
 	if view.Open == nil {
+		if _, err := s.Catalog.Disposal(ctx, k); !errors.Is(err, catalog.ErrUnknown) {
+			return view, disposedOf(k, err)
+		}
 		e := refusal(404, transport.CodeUnknownRec, fmt.Sprintf("no sealed statement of this device speaks of recording %s yet", k.Rec))
 		e.Do = "send the statements first"
 		return view, e
 	}
 	return view, nil
+}
+
+// disposedOf refuses what a device asks about a recording that was disposed of: no receipt is given for bytes that are not kept.
+func disposedOf(k catalog.RecordingKey, err error) error {
+	if err != nil {
+		return err
+	}
+	e := refusal(410, transport.CodeUnknownRec, fmt.Sprintf("recording %s was disposed of after its retention ended; this server gives no receipt for it", k.Rec))
+	e.Kept, e.Do = "its statements' digests and the record of its disposal", "keep or erase the copy by hand; docked again, the file is taken in as a new recording"
+	return e
 }

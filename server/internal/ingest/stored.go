@@ -24,7 +24,19 @@ import (
 // Stored answers with a stored receipt of all chunks that were sealed so far. Chunks that this process did not write are
 // read back first. Errors: *transport.Error with CodeMissing and what is wanted.
 func (s *Service) Stored(ctx context.Context, id evidence.DeviceID, rec evidence.RecordingID) (transport.Stored, error) {
-	k := catalog.RecordingKey{Device: id, Rec: rec}
+	return s.store(ctx, catalog.RecordingKey{Device: id, Rec: rec}, time.Time{})
+}
+
+// Lengthen makes the locks of all chunks last at least until then, reads back what it changed, and issues a stored receipt that says so. It does
+// nothing if the newest one does. It is safe to redo. Errors as Stored's: the chunks that are there are lengthened all the same.
+func (s *Service) Lengthen(ctx context.Context, k catalog.RecordingKey, until time.Time) error {
+	_, err := s.store(ctx, k, until)
+	return err
+}
+
+// store issues a stored receipt, if there is something new to say: atLeast says how long the locks must last, beside what they must anyway.
+func (s *Service) store(ctx context.Context, k catalog.RecordingKey, atLeast time.Time) (transport.Stored, error) {
+	rec := k.Rec
 	view, err := s.view(ctx, k)
 	if err != nil {
 		return transport.Stored{}, err
@@ -40,12 +52,15 @@ func (s *Service) Stored(ctx context.Context, id evidence.DeviceID, rec evidence
 		return transport.Stored{}, err
 	}
 	last, out, err := s.lastStored(ctx, k, leaf)
-	if err != nil || out != nil {
+	if err != nil || out != nil && last.Until >= atLeast.UnixMilli() {
 		return deref(out), err
 	}
-	ctx, done := s.settled(ctx)
-	defer done()
-	if err := s.confirm(ctx, k, &view, h, last); err != nil {
+	if atLeast.IsZero() {
+		var done context.CancelFunc
+		ctx, done = s.settled(ctx)
+		defer done()
+	}
+	if err := s.confirm(ctx, k, &view, h, last, atLeast); err != nil {
 		return transport.Stored{}, err
 	}
 	if leaf, err = s.newLeaf(&view, h); err != nil { // a chunk declared lost may have turned out to be gone
@@ -125,16 +140,20 @@ func (s *Service) lastStored(ctx context.Context, k catalog.RecordingKey, leaf *
 
 // confirm reads back each chunk that this process has not, and lengthens retention that is too short: what a crash left
 // without, or what ends before the last receipt said.
-func (s *Service) confirm(ctx context.Context, k catalog.RecordingKey, view *verify.Recording, h *holding, last *evidence.Stored) error {
+func (s *Service) confirm(ctx context.Context, k catalog.RecordingKey, view *verify.Recording, h *holding, last *evidence.Stored,
+	atLeast time.Time) error {
 	least := s.Now().Add(s.Retention * 9 / 10)
 	target := s.until()
 	if last != nil {
 		if l := time.UnixMilli(last.Until); l.After(least) {
 			least = l
 		}
-		if target.Before(least) {
-			target = least
-		}
+	}
+	if atLeast.After(least) {
+		least = atLeast
+	}
+	if target.Before(least) {
+		target = least
 	}
 	var missing []transport.Wanted
 	for i, c := range view.Chunks {
@@ -206,6 +225,9 @@ func (s *Service) writeManifest(ctx context.Context, k catalog.RecordingKey, vie
 	}
 	leaf.Manifest, leaf.Until = evidence.Digest(hash.Sum(nil)), until.UnixMilli()
 	o := archive.Object{Key: archive.ManifestKey(k.Device, k.Rec, leaf.Chunks, leaf.Manifest), Size: size, Hash: leaf.Manifest, Until: s.LogUntil()}
+	if until.After(o.Until) {
+		o.Until = until
+	}
 	_, err = s.Vault.Put(ctx, o, f)
 	return err
 }

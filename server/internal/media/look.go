@@ -189,6 +189,27 @@ func (m *Maker) makeRoom(ctx context.Context, spare string) error {
 	}
 }
 
+// clean removes what was made of recordings that were disposed of. m.mu is held.
+func (m *Maker) clean(ctx context.Context) error {
+	list, err := m.Catalog.MediaOfGone(ctx, page)
+	for _, row := range list {
+		if m.busy[key{row.Device, row.Rec, false}] {
+			continue // next time
+		}
+		if err == nil {
+			err = os.RemoveAll(m.dir(row.Device, row.Rec))
+		}
+		if err == nil {
+			err = m.Catalog.ForgetMedia(ctx, row.Device, row.Rec)
+		}
+		m.bytes -= row.Bytes
+	}
+	if err != nil {
+		return fmt.Errorf("remove pictures of what was disposed of: %w", err)
+	}
+	return nil
+}
+
 // Open opens one of a recording's files for reading. One that was removed to make room is made again meanwhile. Errors: catalog.ErrUnknown.
 func (m *Maker) Open(ctx context.Context, r db.Recording, name string) (*os.File, error) {
 	row, err := m.Catalog.Media(ctx, r.Device, r.Rec)

@@ -209,6 +209,9 @@ func (m *Maker) nextLook(ctx context.Context) (k key, r db.Recording, err error)
 // sweep looks for what has to be looked into: what is due first, then what was never looked into, the newest first.
 func (m *Maker) sweep(ctx context.Context) (err error) {
 	size := m.Log.Size()
+	if err := m.clean(ctx); err != nil {
+		return err
+	}
 	if m.queue, err = m.Catalog.MediaDue(ctx, m.Now().UnixMilli(), page); err != nil {
 		return err
 	}

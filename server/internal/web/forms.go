@@ -15,6 +15,10 @@ const maxForm = 2 << 20 // bytes of a form without files
 
 // form reads a form without files: bounded, its values in plain line ends and without blanks around them. If it can't be read the answer was given.
 func (s *site) form(c *gin.Context) (url.Values, bool) {
+	if err := http.NewResponseController(c.Writer).SetReadDeadline(s.Now().Add(formWait)); err != nil {
+		s.fail(c, err)
+		return nil, false
+	}
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxForm)
 	err := c.Request.ParseForm()
 	var large *http.MaxBytesError

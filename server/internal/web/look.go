@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +30,9 @@ const (
 const ofRecording = "/recordings/:rec"
 
 // withoutPurpose are addresses that show none of the footage, or, with lists, a stamp of it.
-var withoutPurpose = []string{ofRecording + "/purpose", ofRecording + "/poster"}
+var withoutPurpose = []string{ofRecording + "/purpose", ofRecording + "/poster", ofRecording + "/custody", ofRecording + "/custody/:index",
+	ofRecording + "/retention", ofRecording + "/retention/class", ofRecording + "/retention/propose", ofRecording + "/retention/withdraw",
+	ofRecording + "/retention/confirm"}
 
 // mayLook reports whether somebody may see a recording at all. To others it is as if it were not there.
 func (s *site) mayLook(ctx context.Context, me auth.Account, r db.Recording) (bool, error) {
@@ -80,10 +81,18 @@ func (s *site) impliedPurpose(ctx context.Context, me auth.Account, r db.Recordi
 // and records the look.
 func (s *site) looking(c *gin.Context) {
 	v, err := s.find(c)
+	if s.onTombstone(c, err) || c.IsAborted() {
+		return
+	}
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
+	s.admit(c, v)
+}
+
+// admit lets the reader look at a recording and reports whether that is so; if not, it has answered.
+func (s *site) admit(c *gin.Context, v row) bool {
 	ctx := c.Request.Context()
 	ok, err := s.mayLook(ctx, s.me(c), v.Recording)
 	if err == nil && !ok {
@@ -91,16 +100,16 @@ func (s *site) looking(c *gin.Context) {
 	}
 	if err != nil {
 		s.fail(c, err)
-		return
+		return false
 	}
 	if slices.Contains(withoutPurpose, c.FullPath()) {
-		return
+		return true
 	}
 	purpose, err := s.purpose(ctx, s.me(c), v.Recording)
 	switch {
 	case err != nil:
 		s.fail(c, err)
-	case purpose == "" && c.Request.Method == http.MethodGet && navigates(c.Request) && c.FullPath() == ofRecording:
+	case purpose == "" && c.Request.Method == http.MethodGet && navigates(c.Request) && !strings.HasPrefix(c.FullPath(), ofRecording+"/"):
 		s.page(c, http.StatusOK, "purpose.html", purposeData{Frame: s.frame(c, "purpose"), R: v, Purposes: auth.Purposes, Next: c.Request.URL.RequestURI()})
 	case purpose == "":
 		s.sorry(c, http.StatusForbidden, "purpose-first")
@@ -109,6 +118,7 @@ func (s *site) looking(c *gin.Context) {
 			s.fail(c, err)
 		}
 	}
+	return !c.IsAborted()
 }
 
 type purposeData struct {
@@ -156,7 +166,7 @@ func (s *site) choosePurpose(c *gin.Context) {
 		return
 	}
 	at := "/recordings/" + v.Rec
-	if u, err := url.Parse(next); err == nil && u.Path == at && strings.HasPrefix(next, at) {
+	if local(next, s.me(c)) == next && strings.Contains(next, v.Rec) {
 		at = next
 	}
 	s.see(c, at)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strconv"
 
@@ -96,6 +97,9 @@ func next(path string, at int64, rec string) string {
 // recording shows one recording.
 func (s *site) recording(c *gin.Context) {
 	v, err := s.find(c)
+	if errors.Is(err, catalog.ErrUnknown) && s.tombstone(c) {
+		return
+	}
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -110,7 +114,7 @@ func (s *site) recording(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	custody, err := s.Catalog.Custody(c.Request.Context(), id, rec)
+	custody, err := s.Catalog.CountLife(c.Request.Context(), catalog.RecordingKey{Device: id, Rec: rec})
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -149,7 +153,7 @@ func (s *site) recording(c *gin.Context) {
 		A       about
 		Times   []string
 		D       device
-		Custody []db.Custody
+		Custody int
 		Media   string
 		Lock    evidence.Lock
 		Cases   recordingCases

@@ -32,6 +32,9 @@ func (s *site) routes() []Route {
 		s.mediaRoutes(),
 		s.caseRoutes(),
 		s.calendarRoutes(),
+		s.custodyRoutes(),
+		s.retentionRoutes(),
+		s.fleetRoutes(),
 	)
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/gin-gonic/gin"
@@ -97,6 +99,7 @@ func (s *site) begin(c *gin.Context, p catalog.Person) error {
 		return err
 	}
 	s.sessions.WriteSessionCookie(ctx, c.Writer, token, until)
+	s.Slog.InfoContext(ctx, "signed in", slog.String("login", p.Login), slog.String("address", address(c.Request)))
 	c.Set(personKey, p)
 	return nil
 }
@@ -159,13 +162,21 @@ func local(next string, me auth.Account) string {
 	return next
 }
 
-// maxShort is how many bytes a form of a few words has at most.
-const maxShort = 64 << 10
+// maxShort is how many bytes a form of a few words has at most, and formWait how long any form without files may take.
+const (
+	maxShort = 64 << 10
+	formWait = 30 * time.Second
+)
 
 // shortForm reads a form of at most 64 KiB, with its values as they were sent; if it is another one it says so and returns false.
 func (s *site) shortForm(c *gin.Context) bool {
+	err := http.NewResponseController(c.Writer).SetReadDeadline(s.Now().Add(formWait))
+	if err != nil {
+		s.fail(c, err)
+		return false
+	}
 	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxShort)
-	err := c.Request.ParseForm()
+	err = c.Request.ParseForm()
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):

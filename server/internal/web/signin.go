@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
 
@@ -64,6 +65,7 @@ func (s *site) signIn(c *gin.Context) {
 	form := c.Request.PostForm
 	p, err := s.People.SignIn(c.Request.Context(), form.Get("login"), form.Get("password"), address(c.Request))
 	if what, status := mistake(err); what != "" {
+		s.Slog.WarnContext(c.Request.Context(), "sign-in refused", slog.String("address", address(c.Request)), slog.String("why", what))
 		s.page(c, status, "sign-in.html", signInData{Frame: s.frame(c, "sign-in"), Next: form.Get("next"), Login: people.Login(form.Get("login")), What: what,
 			Provider: s.Provider != nil})
 		return

@@ -68,6 +68,8 @@ var texts = together(
 	textsReview,
 	textsHome,
 	textsCalendar,
+	textsRetention,
+	textsFleet,
 )
 
 // together joins the areas' words. A key stands for one text everywhere.

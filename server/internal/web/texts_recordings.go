@@ -15,6 +15,7 @@ var textsRecordings = map[string][2]string{
 	"skip":       {"To the content", "跳到内容"},
 	"none":       {"No recordings yet", "暂无音像记录"},
 	"none-do":    {"The first one appears here as soon as an enrolled device has sent what it sealed.", "已登记的设备送达签封陈述后，第一份记录会显示在这里。"},
+	"attention":  {"Needs a person", "需要人工处理"},
 	"count":      {"in all", "份"},
 
 	"about":               {"What it is about", "执法信息说明"},
@@ -138,7 +139,6 @@ var textsRecordings = map[string][2]string{
 	"what":            {"What it is", "基本信息"},
 	"proof":           {"Proof", "证明材料"},
 	"custody":         {"Chain of custody", "证据保管链"},
-	"no-custody":      {"Nobody has exported this recording.", "尚无人导出此记录。"},
 	"claim":           {"the device's clock, a claim", "设备时钟，仅为声明"},
 	"media-type":      {"Type", "类型"},
 	"hash":            {"SHA-256 of the whole file", "整个文件的 SHA-256"},

@@ -40,6 +40,8 @@ var navigation = []struct {
 	{NavItem{"recordings", "/recordings"}, auth.SeeRecordings},
 	{NavItem{"cases", "/cases"}, auth.SeeCases},
 	{NavItem{"reviews", "/cases?state=in-review"}, auth.Opine},
+	{NavItem{"retention", "/retention"}, auth.Retain},
+	{NavItem{"fleet", "/fleet"}, auth.SeeFleet},
 	{NavItem{"people", "/people"}, auth.SeePeople},
 	{NavItem{"calendar", "/calendar"}, auth.Calendar},
 }
@@ -78,6 +80,8 @@ func langKeep(l lang) *http.Cookie {
 var functions = template.FuncMap{"framed": withFrame, "bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
 	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
+	"size":      func(n uint64) string { return bytesText(int64(n)) },
+	"days":      func(d time.Duration) string { return fmt.Sprintf("%g", d.Hours()/24) },
 	"ms":        func(n int64) uint64 { return uint64(max(0, n)) },
 	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} },
 	"player":    func(r row, f Frame) player { return alone(originalOf(r), f) },

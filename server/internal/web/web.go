@@ -46,7 +46,12 @@ type Config struct {
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
 	Cases    *casework.Cases
 
-	Media *media.Maker
+	Media            *media.Maker
+	Retention        *casework.Retention
+	DefaultRetention time.Duration // of recordings without a class
+
+	Space          func() (archive.Space, error) // of the vault; nil: it does not tell
+	ExportDeadline time.Duration                 // from a file's own time to its sealing
 
 	HeaderDeadline time.Duration // from when sealing began to the case header
 
@@ -73,6 +78,8 @@ type site struct {
 
 	mu        sync.Mutex
 	originals map[evidence.Digest]*export.Original // by the manifest's digest
+
+	times loggedTimes
 }
 
 // pagePolicy lets a page use this server's style, pictures and media, and nothing else: no script at all.

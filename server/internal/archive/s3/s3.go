@@ -202,8 +202,9 @@ func (v *Vault) Lock() evidence.Lock { return evidence.LockCompliance }
 
 // Policy is a bucket policy (AWS policy language, version 2012-10-17) for the server's own credentials: it may put and
 // read objects and lengthen locks. It may not delete, not even by a marker, nor change the bucket. principal is the
-// user's ARN, or the access key where the store knows no ARNs.
-func Policy(bucket, principal string) string {
+// user's ARN, or the access key where the store knows no ARNs. disposal are the principals of a Disposer, if there is one: they may see locks and
+// delete; the store refuses whatever is locked all the same.
+func Policy(bucket, principal string, disposal ...string) string {
 	type statement struct {
 		Effect    string
 		Principal map[string][]string
@@ -212,14 +213,21 @@ func Policy(bucket, principal string) string {
 	}
 	who := map[string][]string{"AWS": {principal}}
 	arn := "arn:aws:s3:::" + bucket
-	b, err := json.MarshalIndent(struct {
-		Version   string
-		Statement []statement
-	}{"2012-10-17", []statement{
+	statements := []statement{
 		{"Allow", who, []string{"s3:ListBucket", "s3:ListBucketVersions", "s3:GetBucketVersioning", "s3:GetBucketObjectLockConfiguration"}, []string{arn}},
 		{"Allow", who, []string{"s3:PutObject", "s3:GetObject", "s3:GetObjectVersion", "s3:GetObjectRetention", "s3:PutObjectRetention"}, []string{arn + "/*"}},
 		{"Deny", who, []string{"s3:DeleteObject", "s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"}, []string{arn + "/*"}},
-	}}, "", "  ")
+	}
+	if len(disposal) > 0 {
+		who := map[string][]string{"AWS": disposal}
+		statements = append(statements,
+			statement{"Allow", who, []string{"s3:ListBucket", "s3:ListBucketVersions"}, []string{arn}},
+			statement{"Allow", who, []string{"s3:GetObjectRetention", "s3:DeleteObject", "s3:DeleteObjectVersion"}, []string{arn + "/*"}})
+	}
+	b, err := json.MarshalIndent(struct {
+		Version   string
+		Statement []statement
+	}{"2012-10-17", statements}, "", "  ")
 	if err != nil {
 		return ""
 	}

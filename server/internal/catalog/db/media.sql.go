@@ -10,6 +10,34 @@ import (
 	"database/sql"
 )
 
+const deleteDerived = `-- name: DeleteDerived :exec
+DELETE FROM derived WHERE device = $1 AND rec = $2
+`
+
+type DeleteDerivedParams struct {
+	Device string
+	Rec    string
+}
+
+func (q *Queries) DeleteDerived(ctx context.Context, arg DeleteDerivedParams) error {
+	_, err := q.db.ExecContext(ctx, deleteDerived, arg.Device, arg.Rec)
+	return err
+}
+
+const deleteMedia = `-- name: DeleteMedia :exec
+DELETE FROM media WHERE device = $1 AND rec = $2
+`
+
+type DeleteMediaParams struct {
+	Device string
+	Rec    string
+}
+
+func (q *Queries) DeleteMedia(ctx context.Context, arg DeleteMediaParams) error {
+	_, err := q.db.ExecContext(ctx, deleteMedia, arg.Device, arg.Rec)
+	return err
+}
+
 const derivedMade = `-- name: DerivedMade :exec
 UPDATE derived SET made_at = $1, made_index = $2, hash = $3, size = $4,
     media_type = $5, tool = $6, settings = $7, from_hash = $8
@@ -442,6 +470,60 @@ func (q *Queries) MediaOf(ctx context.Context, arg MediaOfParams) (Medium, error
 		&i.DeriveNext,
 	)
 	return i, err
+}
+
+const mediaOfGone = `-- name: MediaOfGone :many
+SELECT media.device, media.rec, media.stored_chunks, media.kind, media.container, media.video, media.audio, media.duration, media.width, media.height, media.rate, media.playable, media.poster, media.strip, media.wave, media.bytes, media.used_at, media.failure, media.detail, media.tries, media.next_at, media.derive_failure, media.derive_detail, media.derive_tries, media.derive_next FROM disposals JOIN media ON media.device = disposals.device AND media.rec = disposals.rec
+WHERE disposals.state <> 'proposed' LIMIT $1
+`
+
+func (q *Queries) MediaOfGone(ctx context.Context, page int32) ([]Medium, error) {
+	rows, err := q.db.QueryContext(ctx, mediaOfGone, page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Medium{}
+	for rows.Next() {
+		var i Medium
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.StoredChunks,
+			&i.Kind,
+			&i.Container,
+			&i.Video,
+			&i.Audio,
+			&i.Duration,
+			&i.Width,
+			&i.Height,
+			&i.Rate,
+			&i.Playable,
+			&i.Poster,
+			&i.Strip,
+			&i.Wave,
+			&i.Bytes,
+			&i.UsedAt,
+			&i.Failure,
+			&i.Detail,
+			&i.Tries,
+			&i.NextAt,
+			&i.DeriveFailure,
+			&i.DeriveDetail,
+			&i.DeriveTries,
+			&i.DeriveNext,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const mediaOldest = `-- name: MediaOldest :many

@@ -155,6 +155,36 @@ type Device struct {
 	SeenIndex     sql.NullInt64
 }
 
+type Disposal struct {
+	Device          string
+	Rec             string
+	State           string
+	Reason          string
+	Name            string
+	Hash            string
+	Size            int64
+	Chunks          int64
+	OpenedAt        int64
+	LastSeq         int64
+	StoredIndex     int64
+	ProposedAt      int64
+	ProposedBy      string
+	ProposedAccount string
+	ProposedIndex   int64
+	ConfirmedAt     int64
+	ConfirmedBy     string
+	ConfirmedIndex  int64
+	ConfirmedEvent  string
+	Total           int64
+	TotalBytes      int64
+	DisposedAt      int64
+	DisposedIndex   int64
+	Objects         int64
+	Bytes           int64
+	Kept            int64
+	KeptUntil       int64
+}
+
 type Fork struct {
 	LogIndex int64
 	Device   string
@@ -304,6 +334,24 @@ type Register struct {
 	Size     int64
 }
 
+type Retained struct {
+	Device   string
+	Rec      string
+	Class    string
+	BaseAt   int64
+	UntilAt  int64
+	SetBy    string
+	LogIndex int64
+}
+
+type RetentionClass struct {
+	Name     string
+	Days     int64
+	SetAt    int64
+	SetBy    string
+	LogIndex int64
+}
+
 type Said struct {
 	Device string
 	Rec    string
@@ -326,6 +374,15 @@ type Session struct {
 	Data  string
 	Began int64
 	Seen  int64
+}
+
+type StoredReceipt struct {
+	LogIndex int64
+	Device   string
+	Rec      string
+	Chunks   int64
+	UntilAt  int64
+	Leaf     string
 }
 
 type Text struct {
@@ -359,4 +416,10 @@ type ViewerMark struct {
 	Account  string
 	Actor    string
 	At       int64
+}
+
+type WordsGone struct {
+	Device string
+	Rec    string
+	Event  string
 }

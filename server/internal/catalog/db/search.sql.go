@@ -62,6 +62,15 @@ func (q *Queries) DeleteSavedSearch(ctx context.Context, arg DeleteSavedSearchPa
 	return result.RowsAffected()
 }
 
+const deleteTexts = `-- name: DeleteTexts :exec
+DELETE FROM texts WHERE num = $1
+`
+
+func (q *Queries) DeleteTexts(ctx context.Context, num int64) error {
+	_, err := q.db.ExecContext(ctx, deleteTexts, num)
+	return err
+}
+
 const deleteToken = `-- name: DeleteToken :exec
 DELETE FROM tokens WHERE token = $1 AND at = $2 AND num = $3
 `
@@ -176,17 +185,6 @@ func (q *Queries) InsertTokens(ctx context.Context, arg InsertTokensParams) erro
 		arg.T15,
 	)
 	return err
-}
-
-const lastNum = `-- name: LastNum :one
-SELECT CAST(COALESCE(MAX(num), 0) AS BIGINT) FROM recordings
-`
-
-func (q *Queries) LastNum(ctx context.Context) (int64, error) {
-	row := q.db.QueryRowContext(ctx, lastNum)
-	var column_1 int64
-	err := row.Scan(&column_1)
-	return column_1, err
 }
 
 const recordingsNumbered = `-- name: RecordingsNumbered :many
@@ -410,6 +408,33 @@ func (q *Queries) SharedOriginals(ctx context.Context, arg SharedOriginalsParams
 			return nil, err
 		}
 		items = append(items, original)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const textsOf = `-- name: TextsOf :many
+SELECT body FROM texts WHERE num = $1
+`
+
+func (q *Queries) TextsOf(ctx context.Context, num int64) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, textsOf, num)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var body string
+		if err := rows.Scan(&body); err != nil {
+			return nil, err
+		}
+		items = append(items, body)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

@@ -69,3 +69,13 @@ VALUES (sqlc.arg(device), sqlc.arg(rec), -1, '', '', '', '', 0, 0, 0, 0, 0, 0, 0
     sqlc.arg(derive_detail), sqlc.arg(derive_tries), sqlc.arg(derive_next))
 ON CONFLICT (device, rec) DO UPDATE SET derive_failure = excluded.derive_failure, derive_detail = excluded.derive_detail,
     derive_tries = excluded.derive_tries, derive_next = excluded.derive_next;
+
+-- name: DeleteDerived :exec
+DELETE FROM derived WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec);
+
+-- name: DeleteMedia :exec
+DELETE FROM media WHERE device = sqlc.arg(device) AND rec = sqlc.arg(rec);
+
+-- name: MediaOfGone :many
+SELECT media.* FROM disposals JOIN media ON media.device = disposals.device AND media.rec = disposals.rec
+WHERE disposals.state <> 'proposed' LIMIT sqlc.arg(page);

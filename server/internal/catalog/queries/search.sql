@@ -1,6 +1,3 @@
--- name: LastNum :one
-SELECT CAST(COALESCE(MAX(num), 0) AS BIGINT) FROM recordings;
-
 -- name: RecordingsNumbered :many
 SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.num IN (sqlc.arg(n0), sqlc.arg(n1), sqlc.arg(n2), sqlc.arg(n3), sqlc.arg(n4), sqlc.arg(n5), sqlc.arg(n6), sqlc.arg(n7), sqlc.arg(n8), sqlc.arg(n9))
@@ -49,3 +46,9 @@ SELECT COUNT(*) FROM saved_searches WHERE account = sqlc.arg(account);
 
 -- name: DeleteSavedSearch :execrows
 DELETE FROM saved_searches WHERE id = sqlc.arg(id) AND account = sqlc.arg(account);
+
+-- name: TextsOf :many
+SELECT body FROM texts WHERE num = sqlc.arg(num);
+
+-- name: DeleteTexts :exec
+DELETE FROM texts WHERE num = sqlc.arg(num);

@@ -78,7 +78,7 @@ func TestThroughTheVaultAndBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.Batch(ctx, v)
+	again, err := s.Batch(ctx, v, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestCountRecordsInTheVault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := s.Batch(ctx, v)
+	again, err := s.Batch(ctx, v, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

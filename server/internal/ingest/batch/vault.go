@@ -3,6 +3,7 @@ package batch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -265,9 +266,18 @@ func (s *Skeleton) counts(attested []Item) []Item {
 	return attested
 }
 
-// Batch reads the parts and puts the whole batch together again. Every statement must have the digest that the skeleton names.
-func (s *Skeleton) Batch(ctx context.Context, v archive.Vault) (*Batch, error) {
-	words, err := s.Words(ctx, v, func(evidence.RecordingID) bool { return true })
+// Batch reads the parts and puts the whole batch together again. Every statement must have the digest that the skeleton names. Where a
+// recording's part is not in the vault, gone is asked: with nil from it, the recording's statements stand in the batch as digests alone,
+// without Raw; else its error is returned. A nil gone demands all parts.
+func (s *Skeleton) Batch(ctx context.Context, v archive.Vault, gone func(evidence.RecordingID) error) (*Batch, error) {
+	missing := map[evidence.RecordingID]bool{}
+	words, err := s.words(ctx, v, func(rec evidence.RecordingID) bool { return !missing[rec] }, func(p Part, err error) error {
+		if gone == nil || p.Rec.IsZero() || !errors.Is(err, archive.ErrNotFound) {
+			return err
+		}
+		missing[p.Rec] = true
+		return gone(p.Rec)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -283,11 +293,18 @@ func (s *Skeleton) Batch(ctx context.Context, v archive.Vault) (*Batch, error) {
 
 // Words reads the statements of those recordings that keep says yes to, by their seq; none of them is missing.
 func (s *Skeleton) Words(ctx context.Context, v archive.Vault, keep func(evidence.RecordingID) bool) (map[uint64][]byte, error) {
+	return s.words(ctx, v, keep, func(_ Part, err error) error { return err })
+}
+
+// words is Words; where a part can't be read, it goes on if unread returns nil.
+func (s *Skeleton) words(ctx context.Context, v archive.Vault, keep func(evidence.RecordingID) bool, unread func(Part, error) error) (map[uint64][]byte, error) {
 	words := map[uint64][]byte{}
 	for _, p := range s.Parts {
 		if keep(p.Rec) {
 			if err := s.readPart(ctx, v, p, words); err != nil {
-				return nil, err
+				if err := unread(p, err); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}

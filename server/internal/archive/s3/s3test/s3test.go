@@ -47,6 +47,10 @@ type Store struct {
 	AccessKey string
 	SecretKey s3.Secret
 
+	// Those of disposal, which may delete what is not locked.
+	DisposeAccess string
+	DisposeSecret s3.Secret
+
 	// Root's, which may do anything that S3 allows.
 	RootAccess string
 	RootSecret s3.Secret
@@ -67,7 +71,7 @@ func Start(ctx context.Context, dir string) (*Store, error) {
 			return nil, fmt.Errorf("no versitygw: build it from deploy/tools, and name it in %s or put it in PATH: %w", BinaryVar, err)
 		}
 	}
-	s := &Store{Dir: dir, AccessKey: "camseal", SecretKey: s3.Secret(random()), RootAccess: "root", RootSecret: s3.Secret(random())}
+	s := &Store{Dir: dir, AccessKey: "camseal", SecretKey: s3.Secret(random()), DisposeAccess: "disposal", DisposeSecret: s3.Secret(random()), RootAccess: "root", RootSecret: s3.Secret(random())}
 	for _, d := range []string{"data", "versions", "iam"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, err
@@ -157,7 +161,7 @@ func (s *Store) Bucket(ctx context.Context, name string) (s3.Config, error) {
 	if err := s.Admin.MakeBucket(ctx, name, minio.MakeBucketOptions{ObjectLocking: true}); err != nil {
 		return s3.Config{}, err
 	}
-	if err := s.Admin.SetBucketPolicy(ctx, name, s3.Policy(name, s.AccessKey)); err != nil {
+	if err := s.Admin.SetBucketPolicy(ctx, name, s3.Policy(name, s.AccessKey, s.DisposeAccess)); err != nil {
 		return s3.Config{}, err
 	}
 	return s3.Config{Endpoint: s.Endpoint, Bucket: name, AccessKey: s.AccessKey, SecretKey: s.SecretKey, CAFile: s.CAFile}, nil
@@ -196,7 +200,8 @@ func (s *Store) client(access string, secret s3.Secret) (*minio.Client, error) {
 // makeUser writes the account file of versitygw's internal IAM.
 func (s *Store) makeUser() error {
 	b, err := json.Marshal(map[string]any{"accessAccounts": map[string]any{
-		s.AccessKey: map[string]any{"access": s.AccessKey, "secret": string(s.SecretKey), "role": "user"},
+		s.AccessKey:     map[string]any{"access": s.AccessKey, "secret": string(s.SecretKey), "role": "user"},
+		s.DisposeAccess: map[string]any{"access": s.DisposeAccess, "secret": string(s.DisposeSecret), "role": "user"},
 	}})
 	if err != nil {
 		return err
