@@ -206,6 +206,22 @@ func TestForgedSessions(t *testing.T) {
 	}
 }
 
+// TestLinksFromElsewhere: a browser sends no session along with a link on another site's page; a page of this server asks again, once.
+func TestLinksFromElsewhere(t *testing.T) {
+	r := newRig(t)
+	bare := plain(&visitor.Visitor{Client: &http.Client{}})
+	status, _, page := ask(t, bare, "GET", r.page+"/unrecorded?lang=en&x=%22%3e", "", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate")
+	if status != http.StatusOK || !strings.Contains(page, `content="0;url=/unrecorded?lang=en&amp;x=%22%3e"`) {
+		t.Errorf("from another site: %d\n%s", status, page)
+	}
+	if status, to, _ := ask(t, bare, "GET", r.page+"/unrecorded", "", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate"); status != http.StatusSeeOther || to != "/sign-in?next=%2Funrecorded" {
+		t.Errorf("asked again: %d %s", status, to)
+	}
+	if status, _, _ := ask(t, bare, "GET", r.page+"/unrecorded", "", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"); status != http.StatusUnauthorized {
+		t.Errorf("a script's request: %d", status)
+	}
+}
+
 // TestWhereSigningInLeads: to pages of this server only.
 func TestWhereSigningInLeads(t *testing.T) {
 	r := newRig(t)
