@@ -63,6 +63,7 @@ var confined = []struct {
 	{"github.com/google/go-tpm", []string{"camseal/pkg/attestation"}},
 	{"github.com/transparency-dev/tessera", []string{"camseal/server/internal/ledger"}},
 	{"database/sql", []string{"camseal/server/internal/catalog"}},
+	{"github.com/jackc/pgx/v5", []string{"camseal/server/internal/catalog"}},
 	{"modernc.org/sqlite", []string{"camseal/server/internal/catalog"}},
 	{"camseal/firmware-bridge/internal/storage", []string{"camseal/firmware-bridge/internal/app", "camseal/firmware-bridge/internal/dock",
 		"camseal/firmware-bridge/internal/erase", "camseal/firmware-bridge/internal/storage"}}, // what mounts and removes; the content destination does neither

@@ -24,7 +24,18 @@ require (
 	modernc.org/sqlite v1.60.0
 )
 
-require github.com/ncw/swift/v2 v2.0.3
+require (
+	github.com/jackc/pgx/v5 v5.12.0
+	github.com/ncw/swift/v2 v2.0.3
+)
+
+require (
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
+)
+
+require github.com/6tail/lunar-go v1.4.6
 
 require (
 	github.com/alexedwards/scs/v2 v2.9.0

@@ -22,6 +22,7 @@ type Box struct {
 	Time   time.Duration // of the wall clock, and of the processor; 0: 30 s
 	Memory uint64        // bytes of address space; 0: 1 GiB
 	Output int64         // bytes of standard output; 0: 64 MiB
+	Nice   int           // how far everything else goes before it, 0 to 19
 }
 
 // Command is a program and all that it is given.
@@ -30,9 +31,15 @@ type Command struct {
 	Args []string //
 	In   *os.File // standard input, such as footage: open for reading, and it can't be opened for writing there; nil: nothing
 	Data [][]byte // copies of these can be read at Path(0), Path(1), …
-	// ToPath lets the program open its own standard output for writing by a path, as some must. Not together with In.
+	// ToPath lets the program open its own standard output for writing by a path, as some must. Not together with an In that must not be changed.
 	ToPath bool
+	// Out, if it is not nil, is standard output: a file of its own, which the program can open at OutPath, write in any order and read back. It
+	// goes with ToPath; there is nothing to read for out then, and a file that grows beyond Output ends the program.
+	Out *os.File
 }
+
+// OutPath is where a program finds Out.
+const OutPath = "/proc/self/fd/1"
 
 // Path is where a program finds Data[i].
 func Path(i int) string { return "/proc/self/fd/" + strconv.Itoa(3+i) }
@@ -73,8 +80,10 @@ func (b Box) Run(ctx context.Context, c Command, out func(io.Reader) error) erro
 	defer closeFiles()
 	stderr := &head{}
 	cmd.Stderr = stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
+	var stdout io.Reader = strings.NewReader("")
+	if c.Out != nil {
+		cmd.Stdout = c.Out
+	} else if stdout, err = cmd.StdoutPipe(); err != nil {
 		return fmt.Errorf("start %s in its sandbox: %w", c.Name, err)
 	}
 	if err := cmd.Start(); err != nil {
@@ -83,11 +92,9 @@ func (b Box) Run(ctx context.Context, c Command, out func(io.Reader) error) erro
 		}
 		return fmt.Errorf("start %s in its sandbox: %w", c.Name, err)
 	}
-	r := &bounded{r: stdout, left: b.Output}
-	if r.left == 0 {
-		r.left = 64 << 20
-	}
+	r := &bounded{r: stdout, left: b.output()}
 	errOut := out(r)
+	r.ended = r.ended || c.Out != nil
 	if errOut != nil || !r.ended {
 		cancel()
 	}
@@ -99,6 +106,8 @@ func (b Box) Run(ctx context.Context, c Command, out func(io.Reader) error) erro
 		return ErrTime
 	case errOut != nil:
 		return errOut
+	case errWait != nil && c.Out != nil && sizeOf(c.Out) >= b.output():
+		return ErrFlood
 	case !r.ended || errWait == nil:
 		return nil
 	}
@@ -107,6 +116,22 @@ func (b Box) Run(ctx context.Context, c Command, out func(io.Reader) error) erro
 		return &Failed{Name: c.Name, Status: exit.Error(), Said: printable(stderr.kept)}
 	}
 	return fmt.Errorf("run %s in its sandbox: %w", c.Name, errWait)
+}
+
+func (b Box) output() int64 {
+	if b.Output == 0 {
+		return 64 << 20
+	}
+	return b.Output
+}
+
+// sizeOf is a file's size; -1 if it can't be told.
+func sizeOf(f *os.File) int64 {
+	info, err := f.Stat()
+	if err != nil {
+		return -1
+	}
+	return info.Size()
 }
 
 // command makes the command line; prlimit sets bounds before anything runs, and everything below inherits them.
@@ -129,9 +154,14 @@ func (b Box) command(ctx context.Context, c Command, limit time.Duration) (*exec
 		}
 		files = append(files, f)
 	}
+	fileSize := int64(0)
+	if c.Out != nil {
+		fileSize = b.output()
+	}
 	args := []string{
+		"-n", strconv.Itoa(b.Nice), "prlimit",
 		"--cpu=" + strconv.FormatInt(int64(limit/time.Second)+1, 10), "--as=" + strconv.FormatUint(memory, 10),
-		"--fsize=0", "--core=0", "--nofile=64", "bwrap",
+		"--fsize=" + strconv.FormatInt(fileSize, 10), "--core=0", "--nofile=64", "bwrap",
 		"--unshare-all", "--cap-drop", "ALL", "--new-session", "--die-with-parent",
 		"--ro-bind", "/usr", "/usr", "--ro-bind", "/etc/alternatives", "/etc/alternatives",
 		"--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
@@ -139,7 +169,7 @@ func (b Box) command(ctx context.Context, c Command, limit time.Duration) (*exec
 		"--clearenv", "--setenv", "PATH", "/usr/bin", "--setenv", "LC_ALL", "C.UTF-8",
 		"--seccomp", strconv.Itoa(2 + len(files)), "--", "/usr/bin/" + c.Name,
 	}
-	cmd := exec.CommandContext(ctx, "prlimit", append(args, c.Args...)...)
+	cmd := exec.CommandContext(ctx, "nice", append(args, c.Args...)...)
 	if c.In != nil { // not merely if it is nil inside: an interface that holds nil is not nil
 		cmd.Stdin = c.In
 	}

@@ -174,6 +174,27 @@ func TestFloodIsEnded(t *testing.T) {
 	}
 }
 
+// TestAFileIsWrittenInAnyOrder: a program may write its output at any place and read it back, and no further than it may.
+func TestAFileIsWrittenInAnyOrder(t *testing.T) {
+	out, err := os.CreateTemp(t.TempDir(), "out")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	nothing := func(io.Reader) error { return nil }
+	c := Command{Name: "dd", Args: []string{"if=" + Path(0), "of=" + OutPath, "bs=1", "seek=3", "conv=notrunc"}, Data: [][]byte{[]byte("later")}, ToPath: true, Out: out}
+	if err := (Box{Output: 8, Nice: 5}).Run(t.Context(), c, nothing); err != nil {
+		t.Error(err)
+	}
+	c.Args[3] = "seek=4"
+	if err := (Box{Output: 8}).Run(t.Context(), c, nothing); !errors.Is(err, ErrFlood) {
+		t.Error(err)
+	}
+	if got, err := os.ReadFile(out.Name()); err != nil || string(got) != "\x00\x00\x00llate" {
+		t.Errorf("%q %v", got, err)
+	}
+}
+
 func TestMemoryIsBounded(t *testing.T) {
 	var failed *Failed
 	if _, err := run(t, Box{Memory: 128 << 20}, Command{Name: "dd", Args: []string{"if=/dev/zero", "of=/dev/null", "bs=256M", "count=1"}, ToPath: true}); !errors.As(err, &failed) || !strings.Contains(failed.Said, "memory") {

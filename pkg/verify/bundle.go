@@ -24,11 +24,20 @@ type Options struct {
 // Bundle checks everything in a bundle and reports. It returns an error only when ctx ends; all that is wrong with the bundle
 // stands in the report. Memory does not grow with the original's size beyond 120 bytes a chunk.
 func Bundle(ctx context.Context, src Source, opts Options) (*Report, error) {
-	c := &check{ctx: ctx, src: src, opts: opts, files: map[string]int64{}, hashes: map[string]evidence.Digest{},
-		small: map[string][]byte{}, leaves: map[string]parsed{}, heads: map[uint64]evidence.Digest{}, device: DeviceFound{Boots: []BootFound{}}}
-	c.report = &Report{Findings: newFindings(), Receipts: []ReceiptFound{}, NotProven: []Missing{}}
+	c := newCheck(ctx, src, opts)
 	c.run()
-	if err := ctx.Err(); err != nil {
+	return c.end()
+}
+
+func newCheck(ctx context.Context, src Source, opts Options) *check {
+	return &check{ctx: ctx, src: src, opts: opts, files: map[string]int64{}, hashes: map[string]evidence.Digest{},
+		small: map[string][]byte{}, leaves: map[string]parsed{}, heads: map[uint64]evidence.Digest{}, device: DeviceFound{Boots: []BootFound{}},
+		report: &Report{Findings: newFindings(), Receipts: []ReceiptFound{}, NotProven: []Missing{}}}
+}
+
+// end draws the verdict.
+func (c *check) end() (*Report, error) {
+	if err := c.ctx.Err(); err != nil {
 		return nil, err
 	}
 	c.report.NotGiven = c.notGiven()
@@ -86,6 +95,7 @@ type check struct {
 
 	stampsFound int // that hold, by whomever
 
+	unread   bool    // the footage is not here: Proofs
 	timed    bool    // whether duration was looked for
 	duration float64 // of the footage, seconds; 0: not known
 }
@@ -124,12 +134,12 @@ func (c *check) list() bool {
 	for _, f := range files {
 		c.files[f.Path] = f.Size
 	}
-	if _, ok := c.files[FileBagit]; !ok {
+	if _, ok := c.files[FileBagit]; !ok && !c.unread {
 		c.unreadable(CodeNotABundle, FileBagit, "there is no "+FileBagit)
 		return false
 	}
 	for _, f := range files {
-		if limit, known := limitOf(f.Path); !known {
+		if limit, known := limitOf(f.Path); !known || c.unread && !isProof(f.Path) {
 			c.broken(CodeUnexpected, Place{File: f.Path}, "", "")
 		} else if f.Size > limit {
 			c.broken(CodeTooLarge, Place{File: f.Path}, fmt.Sprint(limit), "")
@@ -137,7 +147,7 @@ func (c *check) list() bool {
 		}
 	}
 	for _, p := range []string{FileBagInfo, FileManifest, FileTagManifest, FileChain, FileSeals, FileCustody, FileAK, FileLogKey, FileSummary, FileReadme} {
-		if _, ok := c.files[p]; !ok {
+		if _, ok := c.files[p]; !ok && (!c.unread || isProof(p)) {
 			c.broken(CodeMissingFile, Place{File: p}, "", "")
 		}
 	}
@@ -255,6 +265,8 @@ func rankOf(code Code) int {
 		return 3
 	case CodeExport, CodeNoExport, CodeWholeHash:
 		return 4
+	case CodeFootage:
+		return 5
 	}
 	return 2
 }

@@ -60,6 +60,7 @@ const (
 	CodeCustodyNoProof Code = "custody-unproven"
 	CodeCustodyGone    Code = "custody-missing"
 	CodeNoExport       Code = "no-export-receipt"
+	CodeFootage        Code = "footage-not-read" // by Proofs
 )
 
 // Broken, in a log.

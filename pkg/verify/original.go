@@ -36,13 +36,7 @@ func (c *check) checkOriginal() {
 		return
 	}
 	cut := &cutter{chunks: c.rec.Chunks, bad: c.chunkChanged(want)}
-	if c.stored != nil {
-		cut.absent = map[uint64]bool{}
-		for _, i := range c.stored.Absent {
-			cut.absent[i] = true
-			c.incomplete(CodeAbsent, c.chunkPlace(want, int(i)), fmt.Sprint(i), "")
-		}
-	}
+	cut.absent = c.checkAbsent(want)
 	whole, n, err := c.read(want, cut, int64(c.rec.Size))
 	if err != nil {
 		if c.ctx.Err() == nil {
@@ -55,6 +49,18 @@ func (c *check) checkOriginal() {
 	if n == c.rec.Size && c.rec.Close != nil && whole != c.rec.Close.Hash && len(cut.absent) == 0 {
 		c.broken(CodeWholeHash, Place{File: want, Rec: &c.rec.Rec}, "", fmt.Sprintf("want %s, got %s", c.rec.Close.Hash, whole))
 	}
+}
+
+// checkAbsent says which chunks are not here, by the newest stored receipt.
+func (c *check) checkAbsent(path string) map[uint64]bool {
+	absent := map[uint64]bool{}
+	if c.stored != nil {
+		for _, i := range c.stored.Absent {
+			absent[i] = true
+			c.incomplete(CodeAbsent, c.chunkPlace(path, int(i)), fmt.Sprint(i), "")
+		}
+	}
+	return absent
 }
 
 func (c *check) checkLength(path string, n uint64) {

@@ -51,6 +51,8 @@ type ChunkAt struct {
 	Size   uint64
 	Seq    uint64
 	Early  bool // capture mode: its buffering began before open
+
+	Start, Duration uint64 // capture mode: milliseconds from the recording's begin, and of it
 }
 
 // maxSaid bounds how many headers and notes a recording remembers for corrections.
@@ -170,7 +172,7 @@ func (r *Recording) chunk(b *evidence.Chunk, at Said) string {
 			return "an imported chunk has no time"
 		}
 	}
-	r.Chunks = append(r.Chunks, ChunkAt{Digest: at.Digest, Hash: b.Hash, Offset: b.Offset, Size: b.Size, Seq: at.Seq, Early: b.Early})
+	r.Chunks = append(r.Chunks, ChunkAt{Digest: at.Digest, Hash: b.Hash, Offset: b.Offset, Size: b.Size, Seq: at.Seq, Early: b.Early, Start: b.Start, Duration: b.Duration})
 	r.Size += b.Size
 	return ""
 }

@@ -173,5 +173,6 @@ var problemTexts = map[Code]pair{
 	CodeSizeDiffers:    {"Recording {rec}: the source had {value} bytes when it was opened, another number was taken in.", "音像记录 {rec}：源文件打开时为 {value} 字节，采集的字节数不同。"},
 	CodeCustodyNoProof: {"No receipt says that the log has the custody event at {file}.", "没有回执证明日志已登记 {file} 的保管流转记录。"},
 	CodeCustodyGone:    {"{file} lacks the custody event that receipt {value} stands for.", "{file} 缺少回执 {value} 对应的保管流转记录。"},
+	CodeFootage:        {"The footage of recording {rec} was not read here: only what vouches for it was checked.", "此处未读取音像记录 {rec} 的内容：仅校验了其证明材料。"},
 	CodeNoExport:       {"There is no receipt of the bundle as a whole ({file}): that nothing was left out is not proven.", "没有整个证据包的回执（{file}）：不能证明没有遗漏。"},
 }

@@ -34,6 +34,8 @@ var benches = []bench{
 	{"memory", memory},
 	{"speech", speech},
 	{"dock", docking},
+	{"review", review},
+	{"playback", playback},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

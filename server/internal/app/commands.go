@@ -4,15 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 
 	"camseal/pkg/evidence"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/catalog"
-	"camseal/server/internal/durable"
 )
 
 type initCommand struct{}
@@ -72,7 +69,7 @@ func (c exportCommand) Run(e *env) error {
 
 type reindexCommand struct{}
 
-// Run makes a new catalog beside the old one and puts it in its place.
+// Run makes the catalog anew and puts it in the place of the old one. What is not from the log (sign-ins, saved searches) is kept.
 func (reindexCommand) Run(e *env) (err error) {
 	s := e.settings
 	if reach(s) != nil {
@@ -99,57 +96,19 @@ func (reindexCommand) Run(e *env) (err error) {
 }
 
 func rebuild(e *env, v archive.Vault, vkey string) (size uint64, err error) {
-	path := e.settings.path(fileCatalog)
-	fresh := path + ".new"
-	if err := removeDatabase(fresh); err != nil {
-		return 0, err
-	}
-	cat, err := catalog.Open(e.ctx, fresh)
+	where, err := e.settings.catalogPlace()
 	if err != nil {
 		return 0, err
 	}
-	p, err := catalog.NewProjector(e.ctx, cat, v, nil, vkey, e.settings.RememberedChunks, e.log)
-	if err == nil {
-		err = p.Rebuild(e.ctx)
-	}
-	if err == nil {
-		takeOver(e, cat, path)
-	}
-	if err = errors.Join(err, cat.Close()); err != nil {
-		return 0, errors.Join(err, removeDatabase(fresh))
-	}
-	// The new file is whole without its write-ahead log, which closing has emptied. The old one's must not be taken for its.
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if err := remove(path + suffix); err != nil {
-			return 0, err
+	err = catalog.Renew(e.ctx, where, func(c *catalog.Catalog) error {
+		p, err := catalog.NewProjector(e.ctx, c, v, nil, vkey, e.settings.RememberedChunks, e.log)
+		if err == nil {
+			err = p.Rebuild(e.ctx)
+			size = p.Size()
 		}
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return 0, err
-	}
-	return p.Size(), durable.SyncDir(filepath.Dir(path))
-}
-
-// takeOver keeps passwords, links and sessions, if the old catalog can still be read. Without them people need new links, and all else is as it was.
-func takeOver(e *env, fresh *catalog.Catalog, path string) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return
-	}
-	if err := fresh.TakeOver(e.ctx, path); err != nil {
-		e.log.WarnContext(e.ctx, "passwords and sessions could not be taken over; accounts are as they were: give each a new link (camseal-server account link)",
-			slog.Any("error", err))
-	}
-}
-
-func removeDatabase(path string) error {
-	return errors.Join(remove(path), remove(path+"-wal"), remove(path+"-shm"))
-}
-
-func remove(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
-	}
-	return nil
+	})
+	return size, err
 }
 
 type checkArchiveCommand struct{}

@@ -1,17 +1,22 @@
 package app
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones on machines that have none
 
 	"camseal/pkg/configfile"
 	"camseal/pkg/tlog"
 	"camseal/pkg/transport"
+	"camseal/server/internal/catalog"
 	"camseal/server/internal/ledger"
 )
 
@@ -41,10 +46,14 @@ type settings struct {
 	S3AccessKey string `name:"s3-access-key" help:"Access key." env:"CAMSEAL_S3_ACCESS_KEY"`
 	S3Secret    string `name:"s3-secret-file" help:"File (mode 0600) with the secret key. Default: s3.secret in the state folder." placeholder:"FILE"`
 
+	Catalog         string `help:"PostgreSQL database of the catalog: postgres://user@host/database. Default: catalog.db in the state folder." placeholder:"URL"`
+	CatalogPassword string `name:"catalog-password-file" help:"File (mode 0600) with that user's password." placeholder:"FILE"`
+
 	LogName            string        `help:"Name of the log; only init uses it. Default: a random one." placeholder:"NAME"`
 	Retention          days          `help:"How long footage stays locked at least." default:"90d"`
 	LogRetention       days          `help:"How long statements, receipts and the log stay locked; at least as long as footage." default:"3650d"`
 	HeaderDeadline     days          `help:"How long after sealing began a case header is on time." default:"24h"`
+	Timezone           string        `help:"Zone in which working days begin and end, for the terms of legal review." default:"Asia/Shanghai" placeholder:"NAME"`
 	BatchAge           time.Duration `help:"How long the log gathers leaves." default:"50ms"`
 	CheckpointInterval time.Duration `help:"How often the log signs a checkpoint at most." default:"100ms"`
 
@@ -60,6 +69,9 @@ type settings struct {
 
 	QuarantineBytes   configfile.Size `help:"Quarantine of one device, bytes." default:"256MiB"`
 	QuarantineEntries int             `help:"Quarantine of one device, entries." default:"1000"`
+	MediaWorkers      int             `help:"Recordings from which pictures are made at once; 0: none are made." default:"1"`
+	MediaBytes        configfile.Size `help:"What pictures and waveforms may take up in the state folder, about." default:"4GiB"`
+	MediaDerive       bool            `help:"Make a copy of all that browsers can't play, without being asked."`
 	MaxConnections    int             `help:"Connections at once, for each address." default:"512"`
 	RememberedChunks  int             `help:"Chunks whose places are kept in memory." default:"200000"`
 	LogLevel          slog.Level      `help:"debug, info, warn or error." default:"info"`
@@ -79,13 +91,62 @@ func (s *settings) check() error {
 		return usagef("quarantine: it must hold one batch at least, %d bytes", transport.MaxBatch)
 	case s.MaxConnections < 4 || s.RememberedChunks < 1:
 		return usagef("max-connections and remembered-chunks: too few")
+	case s.MediaWorkers < 0 || s.MediaWorkers > 64 || s.MediaBytes < 1<<20:
+		return usagef("media-workers is 0 to 64, media-bytes at least 1MiB")
 	case s.S3Endpoint == "" && s.S3Bucket != "":
 		return usagef("s3-bucket without s3-endpoint")
 	}
-	if err := s.checkOutside(); err != nil {
+	_, err := s.zone()
+	if err := errors.Join(err, s.checkOutside(), s.checkCatalog()); err != nil {
 		return err
 	}
 	return s.checkWeb()
+}
+
+func (s *settings) checkCatalog() error {
+	u, err := url.Parse(s.Catalog)
+	inside := false
+	if err == nil && u.User != nil {
+		_, inside = u.User.Password()
+	}
+	inside = inside || err == nil && u.Query().Has("password")
+	switch {
+	case s.Catalog == "" && s.CatalogPassword != "":
+		return usagef("catalog-password-file without catalog")
+	case s.Catalog == "":
+		return nil
+	case err != nil || !catalog.OnPostgreSQL(s.Catalog):
+		return usagef("catalog: it is not a URL such as postgres://user@host/database")
+	case inside:
+		return usagef("catalog: the URL holds a password, which others could read; put it into a file (mode 0600) and name that by catalog-password-file")
+	}
+	return nil
+}
+
+// catalogPlace is where the catalog is, with the password if there is one.
+func (s *settings) catalogPlace() (string, error) {
+	if s.Catalog == "" || s.CatalogPassword == "" {
+		return cmp.Or(s.Catalog, s.path(fileCatalog)), nil
+	}
+	secret, err := os.ReadFile(s.CatalogPassword)
+	if err != nil {
+		return "", fmt.Errorf("catalog-password-file: %w", err)
+	}
+	u, err := url.Parse(s.Catalog)
+	if err != nil {
+		return "", usagef("catalog: it is not a URL")
+	}
+	u.User = url.UserPassword(u.User.Username(), strings.TrimRight(string(secret), "\r\n"))
+	return u.String(), nil
+}
+
+// zone is where days begin and end.
+func (s *settings) zone() (*time.Location, error) {
+	z, err := time.LoadLocation(s.Timezone)
+	if err != nil || s.Timezone == "" || s.Timezone == "Local" {
+		return nil, usagef("timezone: %q is no zone's name, such as Asia/Shanghai", s.Timezone)
+	}
+	return z, nil
 }
 
 // checkOutside checks what is said about those who vouch from outside.

@@ -25,6 +25,7 @@ import (
 	"camseal/server/internal/export"
 	"camseal/server/internal/ingest"
 	"camseal/server/internal/ledger"
+	"camseal/server/internal/media"
 	"camseal/server/internal/officers"
 	"camseal/server/internal/people"
 )
@@ -41,6 +42,8 @@ type core struct {
 	exporter *export.Exporter
 	ingest   *ingest.Service
 	officers *officers.Store
+	cases    *casework.Cases
+	media    *media.Maker
 	people   *people.Keeper
 	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
@@ -105,6 +108,7 @@ func openCore(e *env) (c *core, err error) {
 		}
 	})
 	c.work.Go(func() { c.catchUp(ctx) })
+	c.work.Go(func() { c.media.Run(ctx) })
 	return c, nil
 }
 
@@ -199,7 +203,11 @@ func (c *core) closeLedger() error {
 }
 
 func (c *core) openCatalog(ctx context.Context, e *env, vkey string) (err error) {
-	if c.catalog, err = catalog.Open(ctx, e.settings.path(fileCatalog)); err != nil {
+	where, err := e.settings.catalogPlace()
+	if err != nil {
+		return err
+	}
+	if c.catalog, err = catalog.Open(ctx, where); err != nil {
 		return err
 	}
 	c.closers = append(c.closers, c.catalog.Close)
@@ -227,6 +235,11 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 		Roots: roots, TrialRoots: trial, AllowUnknownMaker: s.AllowUnknownMaker, Rand: rand.Reader, Now: e.now, Slog: e.log})
 	c.people, c.origin = &people.Keeper{Catalog: c.catalog, Book: c.book, Now: e.now}, s.origin(s.Web)
 	c.officers = &officers.Store{Vault: c.vault, Catalog: c.catalog, Book: c.book, Until: logUntil}
+	zone, err := s.zone()
+	if err != nil {
+		return err
+	}
+	c.cases = &casework.Cases{Book: c.book, Catalog: c.catalog, Zone: zone, Register: c.officers.Current, TempDir: s.path(dirTemp)}
 	trust, err := s.trust(vkey)
 	if err != nil {
 		return err
@@ -237,7 +250,9 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
 		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
 		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Ready: c.ready})
-	return nil
+	c.media, err = media.New(e.ctx, media.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Book: c.book, Dir: s.path(dirMedia), TempDir: s.path(dirTemp),
+		MaxBytes: int64(s.MediaBytes), Workers: s.MediaWorkers, Always: s.MediaDerive, Now: e.now, Slog: e.log})
+	return err
 }
 
 // loadRoots reads a folder of roots; none has no roots.

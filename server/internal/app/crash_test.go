@@ -240,7 +240,7 @@ func (v *victim) sound(d *device, receipts map[evidence.RecordingID]transport.St
 	}
 	recs := slices.Collect(keysOf(receipts))
 	tables, _ := everything(v.t, v.rig, recs)
-	check(v.t, removeDatabase(v.rig.env.settings.path(fileCatalog)))
+	v.rig.loseCatalog()
 	check(v.t, reindexCommand{}.Run(v.rig.env))
 	if again := v.rig.dump(); cutMeta(again) != cutMeta(tables) {
 		v.t.Errorf("reindexed, the catalog is another:\n%s\nwas\n%s", again, tables)

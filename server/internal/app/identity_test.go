@@ -32,7 +32,7 @@ func (r *rig) reindexed() {
 	r.t.Helper()
 	r.stop()
 	was := r.dump()
-	check(r.t, removeDatabase(r.env.settings.path(fileCatalog)))
+	r.loseCatalog()
 	check(r.t, reindexCommand{}.Run(r.env))
 	if now := r.dump(); now != was {
 		r.t.Fatalf("the catalog is another:\n%s\nwas\n%s", now, was)

@@ -42,6 +42,7 @@ const (
 	fileS3Key   = "s3.secret"
 	dirLedger   = "ledger"
 	dirTemp     = "tmp"
+	dirMedia    = "media"
 	dirHeld     = "quarantine"
 	dirTokens   = "tokens" // enrolment tokens, hashed
 )

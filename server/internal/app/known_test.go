@@ -264,7 +264,7 @@ func TestOneOriginalOfTwoDocks(t *testing.T) {
 	first := d.takeFrom(src, nil, "video/mp4", evidence.WhyVanished, whole[:2*testChunk])
 	r.stored(d, 0, first)
 	list := func() string {
-		status, _, page, err := r.get("/?lang=en")
+		status, _, page, err := r.get("/recordings?lang=en")
 		check(t, err)
 		if status != http.StatusOK {
 			t.Fatal(status)
@@ -308,8 +308,9 @@ func TestOneOriginalOfTwoDocks(t *testing.T) {
 }
 
 // Which of an original's recordings stands for it does not hang on the order in which they were stored.
-func TestWhatStandsForAnOriginal(t *testing.T) {
-	r := newRig(t)
+func TestWhatStandsForAnOriginal(t *testing.T) { onBoth(t, whatStandsForAnOriginal) }
+
+func whatStandsForAnOriginal(t *testing.T, r *rig) {
 	d := r.register("one")
 	whole := content(2*testChunk, 1)
 	src := source("DCIM/a.mp4", filmed, whole)

@@ -14,8 +14,9 @@ import (
 )
 
 // Many devices at once, each with several chunks at once, chunks sent twice, receipts asked for in the middle.
-func TestManyAtOnce(t *testing.T) {
-	r := newRig(t)
+func TestManyAtOnce(t *testing.T) { onBoth(t, manyAtOnce) }
+
+func manyAtOnce(t *testing.T, r *rig) {
 	var all sync.WaitGroup
 	const chunks = 12
 	recs := make([]evidence.RecordingID, 5)

@@ -20,7 +20,7 @@ func seen(page []byte) string { return custodyList.ReplaceAllString(string(page)
 // everything is a catalog's tables and the pages made from it.
 func everything(t *testing.T, r *rig, recs []evidence.RecordingID) (tables string, pages []string) {
 	t.Helper()
-	paths := []string{"/?lang=en", "/?lang=zh-CN"}
+	paths := []string{"/recordings?lang=en", "/recordings?lang=zh-CN"}
 	for _, rec := range recs {
 		paths = append(paths, "/recordings/"+rec.String()+"?lang=en", "/recordings/"+rec.String()+"?lang=zh-CN")
 	}
@@ -39,15 +39,16 @@ func everything(t *testing.T, r *rig, recs []evidence.RecordingID) (tables strin
 // dump is the tables of a server that was stopped.
 func (r *rig) dump() string {
 	r.t.Helper()
-	c, err := catalog.Open(context.Background(), r.env.settings.path(fileCatalog))
+	c, err := catalog.Open(context.Background(), r.place())
 	check(r.t, err)
 	tables, err := c.Dump(context.Background())
 	check(r.t, errors.Join(err, c.Close()))
 	return tables
 }
 
-func TestReindexRestoresTablesAndPages(t *testing.T) {
-	r := newRig(t)
+func TestReindexRestoresTablesAndPages(t *testing.T) { onBoth(t, reindexRestores) }
+
+func reindexRestores(t *testing.T, r *rig) {
 	d, e := r.register("one"), r.register("two")
 	whole := d.take("全程.mp4", "video/mp4", evidence.WhyComplete, content(5*testChunk, 1))
 	open := d.take("open.mov", "video/quicktime", "", content(4*testChunk, 2))
@@ -81,13 +82,13 @@ func TestReindexRestoresTablesAndPages(t *testing.T) {
 
 	recs := []evidence.RecordingID{whole, open, late, same}
 	tables, pages := everything(t, r, recs)
-	check(t, removeDatabase(r.env.settings.path(fileCatalog)))
+	r.loseCatalog()
 	check(t, reindexCommand{}.Run(r.env))
 	if again := r.dump(); again != tables {
 		t.Fatalf("the catalog is another:\n%s\nwas\n%s", again, tables)
 	}
 	r.start()
-	for i, p := range []string{"/?lang=en", "/?lang=zh-CN"} {
+	for i, p := range []string{"/recordings?lang=en", "/recordings?lang=zh-CN"} {
 		if _, _, body, err := r.get(p); err != nil || seen(body) != pages[i] {
 			t.Errorf("%s is another page, %v", p, err)
 		}

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,6 +26,8 @@ import (
 	"camseal/pkg/verify"
 	"camseal/scripts/visitor"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/catalog"
+	"camseal/server/internal/catalog/pgtest"
 	"camseal/server/internal/people"
 )
 
@@ -38,6 +43,7 @@ type rig struct {
 	page     string
 	log      bytes.Buffer
 	shutdown bool
+	callers  map[string]caller
 	visitors map[auth.Role]*visitor.Visitor
 	ahead    atomic.Int64 // of the true time, nanoseconds
 }
@@ -49,8 +55,12 @@ func (r *rig) now() time.Time { return time.Now().Add(time.Duration(r.ahead.Load
 
 func testSettings(dir string) *settings {
 	return &settings{State: dir, Listen: "127.0.0.1:0", Web: "127.0.0.1:0", Names: []string{"localhost", "127.0.0.1"}, Retention: days(24 * time.Hour),
-		LogRetention: days(48 * time.Hour), HeaderDeadline: days(24 * time.Hour), BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond, QuarantineBytes: 32 << 20,
-		QuarantineEntries: 8, MaxConnections: 64, SessionIdle: days(30 * time.Minute), SessionLife: days(12 * time.Hour), RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour}
+		LogRetention: days(48 * time.Hour), HeaderDeadline: days(24 * time.Hour), BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond,
+		QuarantineBytes: 32 << 20, QuarantineEntries: 8, MaxConnections: 64, RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour,
+		Timezone:    "Asia/Shanghai",
+		MediaBytes:  64 << 20,
+		SessionIdle: days(30 * time.Minute), SessionLife: days(12 * time.Hour),
+	}
 }
 
 func newRig(t testing.TB, change ...func(*settings)) *rig {
@@ -120,6 +130,49 @@ func (r *rig) init() {
 	check(r.t, initCommand{}.Run(r.env))
 	check(r.t, os.MkdirAll(r.env.settings.EKRoots, 0o700))
 	check(r.t, os.WriteFile(filepath.Join(r.env.settings.EKRoots, "root.pem"), sharedEK().root, 0o600))
+}
+
+// place is where the catalog is.
+func (r *rig) place() string {
+	r.t.Helper()
+	where, err := r.env.settings.catalogPlace()
+	check(r.t, err)
+	return where
+}
+
+// loseCatalog removes the catalog of a stopped server.
+func (r *rig) loseCatalog() {
+	r.t.Helper()
+	if where := r.place(); catalog.OnPostgreSQL(where) {
+		conn, err := sql.Open("pgx", where)
+		check(r.t, err)
+		_, err = conn.Exec("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+		check(r.t, errors.Join(err, conn.Close()))
+		return
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(r.env.settings.path(fileCatalog) + suffix); !errors.Is(err, fs.ErrNotExist) {
+			check(r.t, err)
+		}
+	}
+}
+
+// onPostgreSQL puts the catalog of a rig into a PostgreSQL of its own, whose password is in a file.
+func onPostgreSQL(t testing.TB) func(*settings) {
+	t.Helper()
+	u, err := url.Parse(pgtest.New(t))
+	check(t, err)
+	u.User = url.User(pgtest.User)
+	file := filepath.Join(t.TempDir(), "password")
+	check(t, os.WriteFile(file, []byte(pgtest.Password+"\n"), 0o600))
+	return func(s *settings) { s.Catalog, s.CatalogPassword = u.String(), file }
+}
+
+// onBoth runs a test with a rig on each database.
+func onBoth(t *testing.T, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) { f(t, newRig(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { f(t, newRig(t, onPostgreSQL(t))) })
 }
 
 // register makes a new device and enrols it.
@@ -197,7 +250,7 @@ func (r *rig) as(role auth.Role) *visitor.Visitor {
 	return v
 }
 
-// signIn gives somebody with a role a new session; the account is made when there is none.
+// signIn gives somebody with a role a new session.
 func (r *rig) signIn(role auth.Role) {
 	r.t.Helper()
 	v := r.visitors[role]
@@ -256,6 +309,25 @@ func (r *rig) get(path string, header ...string) (int, http.Header, []byte, erro
 		}
 		return resp.StatusCode, resp.Header, body, err
 	}
+}
+
+// post sends a form as a custodian does, and returns where the answer leads to and what it holds.
+func (r *rig) post(path string, form url.Values) (status int, to, body string) {
+	r.t.Helper()
+	v := r.as(auth.Custodian)
+	req, err := http.NewRequest("POST", r.page+path, strings.NewReader(form.Encode()))
+	check(r.t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", r.page)
+	for _, c := range v.Jar.Cookies(req.URL) {
+		req.AddCookie(c)
+	}
+	resp, err := v.RoundTrip(req)
+	check(r.t, err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	check(r.t, err)
+	return resp.StatusCode, resp.Header.Get("Location"), string(raw)
 }
 
 // verified checks a bundle with the rig's own log key and expects the given verdict.

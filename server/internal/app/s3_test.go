@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,8 +64,19 @@ func TestWithTheVaultInS3(t *testing.T) {
 	path, err := r.export(rec, true)
 	check(t, err)
 	r.verified(path, verify.Verified)
+	derivedOverS3(t, r, d)
+	ctx := context.Background()
+	id, err := r.core.cases.Open(ctx, keeper, described())
+	check(t, err)
+	doc, err := r.core.cases.AddDocument(ctx, keeper, id, notice("a.pdf"), strings.NewReader(pdf("a")))
+	check(t, err)
+	_, from, err := r.core.cases.OpenDocument(ctx, keeper, id, doc.Hash)
+	check(t, err)
+	if got, err := io.ReadAll(from); err != nil || string(got) != pdf("a") || from.Close() != nil {
+		t.Errorf("the document came back as %q, %v", got, err)
+	}
 	before, _ := everything(t, r, []evidence.RecordingID{rec})
-	check(t, removeDatabase(s.path(fileCatalog)))
+	r.loseCatalog()
 	check(t, reindexCommand{}.Run(r.env))
 	if after := r.dump(); cutMeta(before) != cutMeta(after) {
 		t.Errorf("reindexed from S3, the catalog is another:\n%s\nwas\n%s", after, before)

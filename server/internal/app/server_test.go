@@ -16,8 +16,9 @@ import (
 	"camseal/server/internal/auth"
 )
 
-func TestFromStatementsToBundle(t *testing.T) {
-	r := newRig(t)
+func TestFromStatementsToBundle(t *testing.T) { onBoth(t, fromStatementsToBundle) }
+
+func fromStatementsToBundle(t *testing.T, r *rig) {
 	d := r.register("happy")
 	c := d.client(r)
 	h, err := c.head()
@@ -67,12 +68,12 @@ func TestFromStatementsToBundle(t *testing.T) {
 
 func checkPages(t *testing.T, r *rig, rec evidence.RecordingID, data []byte) {
 	t.Helper()
-	status, _, body, err := r.get("/", "Accept-Language", "zh-CN,zh;q=0.9")
+	status, _, body, err := r.get("/recordings", "Accept-Language", "zh-CN,zh;q=0.9")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("音像记录")) {
 		t.Fatalf("list, as the browser asks: %d %s", status, body)
 	}
-	status, head, body, err := r.get("/?lang=en")
+	status, head, body, err := r.get("/recordings?lang=en")
 	check(t, err)
 	if status != 200 || !bytes.Contains(body, []byte("dock-sealed")) || !strings.Contains(head.Get("Content-Security-Policy"), "default-src 'none'") {
 		t.Fatalf("list: %d %s", status, body)

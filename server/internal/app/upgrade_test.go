@@ -109,7 +109,7 @@ func olderCatalog(t *testing.T, path, vkey, vault string, version int64) uint64 
 	c, err := catalog.Open(ctx, path)
 	check(t, err)
 	size, err := c.Size(ctx)
-	check(t, errors.Join(err, c.Close(), removeDatabase(path)))
+	check(t, errors.Join(err, c.Close(), os.Remove(path)))
 	conn, err := sql.Open("sqlite", path)
 	check(t, err)
 	p, err := goose.NewProvider(goose.DialectSQLite3, conn, os.DirFS("../catalog/migrations"))

@@ -99,8 +99,11 @@ func listenWeb(s *settings) (net.Listener, error) {
 func webConfig(e *env, c *core) (web.Config, error) {
 	s := e.settings
 	w := web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, LoggedAt: c.loggedAt,
-		Register: c.officers.Current, HeaderDeadline: time.Duration(s.HeaderDeadline),
-		People: c.people, SessionIdle: time.Duration(s.SessionIdle), SessionLife: time.Duration(s.SessionLife), Origin: c.origin,
+		Register:       c.officers.Current,
+		Cases:          c.cases,
+		Media:          c.media,
+		HeaderDeadline: time.Duration(s.HeaderDeadline),
+		People:         c.people, SessionIdle: time.Duration(s.SessionIdle), SessionLife: time.Duration(s.SessionLife), Origin: c.origin,
 		Secure: s.WebCertificate != "" || strings.HasPrefix(s.WebURL, "https:"), Names: s.hosts(), Now: e.now, Slog: e.log}
 	if s.OIDCIssuer == "" {
 		return w, nil

@@ -32,6 +32,11 @@ func ManifestKey(device evidence.DeviceID, rec evidence.RecordingID, chunks uint
 	return fmt.Sprintf("%smanifests/%08d-%s", RecordingPrefix(device, rec), chunks, hash)
 }
 
+// DerivedKey is the key of a copy that was made from a recording's original, for browsers to play.
+func DerivedKey(device evidence.DeviceID, rec evidence.RecordingID, hash evidence.Digest) string {
+	return RecordingPrefix(device, rec) + "derived/" + hash.String()
+}
+
 // RecordingPrefix is what the keys of one recording begin with.
 func RecordingPrefix(device evidence.DeviceID, rec evidence.RecordingID) string {
 	return "recordings/" + device.String() + "/" + rec.String() + "/"
@@ -62,6 +67,11 @@ func CustodyKey(hash evidence.Digest) string { return "custody/" + hash.String()
 
 // RegisterKey is the key of a register of officers.
 func RegisterKey(hash evidence.Digest) string { return "registers/" + hash.String() }
+
+// DocumentKey is the key of a case's document: its bytes as they are.
+func DocumentKey(caseID string, hash evidence.Digest) string {
+	return "cases/" + caseID + "/documents/" + hash.String()
+}
 
 // LogID names a log in keys: the first 16 digits of the SHA-256 of its verifier key.
 func LogID(vkey string) string {

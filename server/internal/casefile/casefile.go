@@ -3,6 +3,8 @@
 package casefile
 
 import (
+	"strings"
+
 	"camseal/pkg/evidence"
 )
 
@@ -81,28 +83,45 @@ type Document struct {
 	Name      string
 	MediaType string // application/pdf, image/jpeg or image/png, as its bytes say; else application/octet-stream
 	Kind      string // one of DocumentKinds
-	Signature string // Signed, Refused or NotNeeded
+	Signature string // Signed, RefusedToSign or NotNeeded
 	Refusal   string // the reason, where the party did not sign
 	Withdrawn *By    // it stays in the vault and in the list
+	Reason    string // of the withdrawal
 }
 
 // Signatures of a document (R9).
 const (
-	Signed    = "signed"
-	Refused   = "refused"
-	NotNeeded = "not-needed"
+	Signed        = "signed"
+	RefusedToSign = "refused"
+	NotNeeded     = "not-needed"
+)
+
+// Kinds of papers of which a submission needs one at least.
+const (
+	OnSiteRecord  = "on-site-record"
+	InquiryRecord = "inquiry-record"
 )
 
 // DocumentKinds are the kinds of papers. Those of NeedsSignature touch the party's rights.
-var DocumentKinds = []string{"on-site-record", "inquiry-record", "hearing-record", "property-list", "notice", "decision", "third-party-opinion", "other"}
+var DocumentKinds = []string{OnSiteRecord, InquiryRecord, "hearing-record", "property-list", "notice", "decision", "third-party-opinion", "other"}
+
+// NeedsSignature are the kinds of papers that touch the party's rights (R9): the party signs them, or the officer notes why not.
+var NeedsSignature = []string{OnSiteRecord, InquiryRecord, "hearing-record", "property-list"}
 
 // CheckItems are what review looks at (R12).
 var CheckItems = []string{"body", "officers", "procedure", "facts", "law", "limits", "documents", "crime"}
 
+// Results of a check.
+const (
+	OK            = "ok"
+	Problem       = "problem"
+	NotApplicable = "not-applicable"
+)
+
 // Check is a reviewer's finding on one item.
 type Check struct {
 	Item    string   `json:"item"`
-	Result  string   `json:"result"` // "ok", "problem" or "not-applicable"
+	Result  string   `json:"result"` // OK, Problem or NotApplicable
 	Text    string   `json:"text"`
 	Moments []Moment `json:"moments,omitempty"`
 	Pages   []Page   `json:"pages,omitempty"`
@@ -136,6 +155,12 @@ type Round struct {
 	Opinion   *Opinion
 }
 
+// Escalation is why the handling body stays with its own opinion and lets its leader in charge determine (报请审定).
+type Escalation struct {
+	By
+	Text string
+}
+
 // Determination is the word of the handling body's leader in charge (审定).
 type Determination struct {
 	By
@@ -152,8 +177,9 @@ type Decision struct {
 // HoldOn keeps everything of the case from disposal.
 type HoldOn struct {
 	By
-	Reason string
-	Lifted *By
+	Reason     string
+	Lifted     *By
+	LiftReason string
 }
 
 // State is where a case stands.
@@ -183,10 +209,13 @@ type File struct {
 	Links         []Link
 	Documents     []Document
 	Rounds        []Round
+	Escalation    *Escalation
 	Determination *Determination
 	Decision      *Decision
 	Holds         []HoldOn
 	Events        []Event
+
+	bytes int // of the events' details
 }
 
 // Event is a custody event about the case.
@@ -196,6 +225,7 @@ type Event struct {
 	Detail evidence.Detail
 	Device *evidence.DeviceID
 	Rec    evidence.RecordingID
+	Void   string // the key of a Refused: the file did not allow the event, which changed nothing; empty otherwise
 }
 
 // Value returns the newest value of a field, empty if there is none.
@@ -225,3 +255,43 @@ func (f *File) Held() bool {
 	}
 	return false
 }
+
+// Summary is a case as lists show it.
+type Summary struct {
+	ID                                               ID
+	Number, Title, Party, Body, ReviewBody, Activity string
+	State                                            State
+	Due                                              int64 // of the round under review, milliseconds since 1970 UTC; 0: none
+	OpenedAt, ChangedAt                              int64
+	Rounds                                           int
+	Held                                             bool
+}
+
+// Summary returns what lists show. A case that was never opened has no id.
+func (f *File) Summary() Summary {
+	s := Summary{ID: f.ID, Number: f.Value(Number), Title: f.Value(Title), Party: f.Value(Party), Body: f.Value(Body), ReviewBody: f.Value(ReviewBody),
+		Activity: f.Value(Activity), State: f.State, OpenedAt: f.Opened.At, Rounds: len(f.Rounds), Held: f.Held()}
+	if n := len(f.Rounds); n > 0 && f.State == InReview {
+		s.Due = f.Rounds[n-1].Due
+	}
+	if n := len(f.Events); n > 0 {
+		s.ChangedAt = f.Events[n-1].At
+	}
+	return s
+}
+
+// OfficersOf reads the lines of the field Officers: a name, a comma of either width, a certificate number, which may be missing.
+func OfficersOf(text string) (out []evidence.Officer) {
+	for line := range strings.Lines(text) {
+		line = strings.ReplaceAll(line, "，", ",")
+		name, certificate, _ := strings.Cut(line, ",")
+		o := evidence.Officer{Name: strings.TrimSpace(name), Certificate: strings.TrimSpace(certificate)}
+		if o != (evidence.Officer{}) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Bytes is how much the events say, in bytes.
+func (f *File) Bytes() int { return f.bytes }

@@ -136,13 +136,39 @@ func standing(row db.Recording) int64 {
 	return StandingNone
 }
 
-// put writes a recording's row, and which of the recordings of its original stands for all.
-func put(ctx context.Context, q *db.Queries, row db.Recording) error {
-	row.Standing = standing(row)
-	if err := q.PutRecording(ctx, db.PutRecordingParams(row)); err != nil || row.Original == "" {
+// put writes a recording's row, what it can be found by, and which of the recordings of its original stands for all. old is the row as it
+// was, zero if there was none: then the new one gets its number.
+func put(ctx context.Context, q *db.Queries, old db.Recording, row *db.Recording) error {
+	row.Standing = standing(*row)
+	if old.Num == 0 {
+		if err := enter(ctx, q, row); err != nil {
+			return err
+		}
+	}
+	if err := q.PutRecording(ctx, db.PutRecordingParams(*row)); err != nil {
+		return err
+	}
+	if err := changeFacets(ctx, q, old, *row); err != nil || row.Original == "" {
 		return err
 	}
 	return q.SetShown(ctx, row.Original)
+}
+
+// enter fills in what a recording keeps from the moment it is opened.
+func enter(ctx context.Context, q *db.Queries, row *db.Recording) error {
+	dev, err := q.DeviceByID(ctx, row.Device)
+	if err != nil {
+		return err
+	}
+	last, err := q.LastNum(ctx)
+	if err != nil {
+		return err
+	}
+	row.Num, row.At, row.Grade = last+1, row.Modified, string(verify.GradeOf(evidence.Class(dev.Class), evidence.Mode(row.Mode)))
+	if row.At == 0 {
+		row.At = row.OpenedAt
+	}
+	return nil
 }
 
 // isSaid reports whether a statement goes to table said.

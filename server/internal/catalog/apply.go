@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -108,7 +109,7 @@ func (p *Projector) writeSeen(ctx context.Context, q *db.Queries, e ledger.Entry
 	for _, s := range w.unrecorded {
 		err = errors.Join(err, writeUnrecorded(ctx, q, e, s))
 	}
-	for _, r := range w.recs {
+	for _, r := range w.opened() {
 		if err == nil {
 			err = writeRecording(ctx, q, e, r, w.said[r.Rec])
 		}
@@ -116,12 +117,21 @@ func (p *Projector) writeSeen(ctx context.Context, q *db.Queries, e ledger.Entry
 	return err
 }
 
+// opened returns the recordings of the batch in the order in which they were opened; acts that were not recorded are none.
+func (w *Walked) opened() []*verify.Recording {
+	var out []*verify.Recording
+	for _, r := range w.recs {
+		if r.Open != nil {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b *verify.Recording) int { return cmp.Compare(a.OpenAt.Seq, b.OpenAt.Seq) })
+	return out
+}
+
 // writeRecording writes what the statements say, said those of the batch that say what it is about; what the newest stored leaf says stays
 // as it is.
 func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verify.Recording, said []*evidence.Statement) error {
-	if r.Open == nil {
-		return nil // an act that was not recorded
-	}
 	row, err := q.RecordingByID(ctx, db.RecordingByIDParams{Device: r.Device.String(), Rec: r.Rec.String()})
 	if errors.Is(err, sql.ErrNoRows) {
 		row, err = db.Recording{Device: r.Device.String(), Rec: r.Rec.String(), FirstIndex: int64(e.Index), Officers: "[]", Shown: 1}, nil
@@ -130,6 +140,7 @@ func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verif
 	if err != nil {
 		return err
 	}
+	old := row
 	row.Name, row.MediaType, row.Mode = r.Open.Source.Name, r.Open.MediaType, string(r.Open.Mode)
 	row.OpenedAt, row.OpenSeq, row.OpenDigest = r.OpenAt.At, int64(r.OpenAt.Seq), r.OpenAt.Digest.String()
 	row.LastSeq, row.LastN = int64(r.LastSeq), int64(r.N-1)
@@ -152,7 +163,18 @@ func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verif
 	if err := fillAbout(&row, said); err != nil {
 		return err
 	}
-	return put(ctx, q, row)
+	if err := put(ctx, q, old, &row); err != nil {
+		return err
+	}
+	if old.Num == 0 {
+		if err := addText(ctx, q, row, row.OpenSeq, row.Name, row.Serial); err != nil {
+			return err
+		}
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return addText(ctx, q, row, int64(said[0].Seq), textsOf(said)...)
 }
 
 func (p *Projector) applyStored(ctx context.Context, q *db.Queries, e ledger.Entry, l *evidence.Stored) error {
@@ -160,6 +182,7 @@ func (p *Projector) applyStored(ctx context.Context, q *db.Queries, e ledger.Ent
 	if err != nil {
 		return fmt.Errorf("recording %s: %w", l.Rec, err)
 	}
+	old := row
 	if int64(l.Chunks) < row.StoredChunks || l.Until < row.StoredUntil || l.Close == nil && row.StoredClosed == 1 {
 		return nil
 	}
@@ -171,7 +194,7 @@ func (p *Projector) applyStored(ctx context.Context, q *db.Queries, e ledger.Ent
 		row.StoredClosed = 1
 	}
 	row.StoredAbsent = int64(len(l.Absent))
-	return put(ctx, q, row)
+	return put(ctx, q, old, &row)
 }
 
 func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.Entry, l *evidence.Custody) error {
@@ -194,13 +217,17 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 	switch ev.Act {
 	case ActRegisterSet:
 		return registerSet(ctx, q, e, &ev)
+	case ActCalendarSet:
+		return calendarSet(ctx, q, e, &ev)
 	case ActAccountMade, ActAccountChanged, ActAccountDisabled, ActAccountEnabled:
 		return applyAccount(ctx, q, e, &ev)
 	}
-	if ev.Device == nil {
-		return nil
+	if err := p.applyCase(ctx, q, e, &ev, raw); err != nil || ev.Device == nil {
+		return err
 	}
 	switch ev.Act {
+	case ActMarked:
+		return marked(ctx, q, e, &ev)
 	case ActEnrolled, ActRegistered:
 		return enrolled(ctx, q, e, &ev)
 	case ActSoftwareChanged:
@@ -209,6 +236,10 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 		return allowed(ctx, q, e, &ev)
 	case ActQuarantined:
 		return forked(ctx, q, e, &ev)
+	case ActDerivedAsked:
+		return derivedAsked(ctx, q, e, &ev)
+	case ActDerivedMade:
+		return derivedMade(ctx, q, e, &ev)
 	}
 	return nil
 }

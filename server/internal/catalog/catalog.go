@@ -8,24 +8,16 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
 	"sort"
 	"strconv"
 	"strings"
-
-	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the embedded database
+	"time"
 
 	"camseal/pkg/evidence"
 	"camseal/server/internal/catalog/db"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // ErrUnknown says that the catalog has no such row.
 var ErrUnknown = errors.New("not in the catalog")
@@ -37,42 +29,22 @@ const (
 	metaVault = "vault"    // the vault's id
 )
 
-// Catalog is the database. It is safe for concurrent use.
-type Catalog struct {
-	sql *sql.DB
-	q   *db.Queries
+// projected are the tables that come from the log and the vault alone. What else there is, Renew keeps.
+var projected = []string{"meta", "devices", "batches", "parts", "anchors", "recordings", "custody",
+	"counted", "gaps", "boots", "pcr_sets", "forks", "said", "unrecorded", "registers", "tokens", "texts",
+	"cases", "case_events", "case_recordings", "calendar_years", "viewer_marks",
+	"derived",
+	"accounts",
 }
 
-// Open opens or makes the SQLite database at path and brings its tables up to date. What it acknowledges is durable.
-func Open(ctx context.Context, path string) (*Catalog, error) {
-	opts := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(15000)"}}
-	conn, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+opts.Encode())
-	if err != nil {
-		return nil, fmt.Errorf("open catalog: %w", err)
-	}
-	conn.SetMaxOpenConns(8)
-	c := &Catalog{sql: conn, q: db.New(conn)}
-	if err := c.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open catalog %s: %w", path, err), conn.Close())
-	}
-	return c, nil
-}
+// Time is a time in a row, or none.
+type Time = sql.NullInt64
 
-func (c *Catalog) migrate(ctx context.Context) error {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, c.sql, sub)
-	if err != nil {
-		return err
-	}
-	_, err = p.Up(ctx)
-	return err
-}
+// Never is no time.
+var Never Time
 
-// Close closes the database.
-func (c *Catalog) Close() error { return c.sql.Close() }
+// Moment is a time, to the millisecond.
+func Moment(t time.Time) Time { return Time{Int64: t.UnixMilli(), Valid: true} }
 
 // Size returns how many log leaves were applied.
 func (c *Catalog) Size(ctx context.Context) (uint64, error) {
@@ -106,13 +78,14 @@ func (c *Catalog) Bind(ctx context.Context, vkey, vault string) error {
 	return nil
 }
 
-// tx runs f in one transaction.
+// tx runs f in one transaction. Only the projector writes what is projected, and one process has the catalog, so PostgreSQL's own isolation
+// (read committed) is enough.
 func (c *Catalog) tx(ctx context.Context, f func(q *db.Queries) error) error {
 	t, err := c.sql.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
-	if err := f(c.q.WithTx(t)); err != nil {
+	if err := f(db.New(textual{t})); err != nil {
 		return errors.Join(err, t.Rollback())
 	}
 	if err := t.Commit(); err != nil {
@@ -216,11 +189,10 @@ func (c *Catalog) Custody(ctx context.Context, d evidence.DeviceID, rec evidence
 	return c.q.CustodyOfRecording(ctx, db.CustodyOfRecordingParams{Rec: rec.String(), Device: d.String()})
 }
 
-// Dump returns every row of every table as text, in a fixed order: two catalogs with the same dump answer alike.
+// Dump returns every row of every projected table as text, in a fixed order: two catalogs with the same dump answer alike.
 func (c *Catalog) Dump(ctx context.Context) (string, error) {
 	var out strings.Builder
-	for _, table := range []string{"meta", "devices", "batches", "parts", "anchors", "recordings", "custody",
-		"counted", "gaps", "boots", "pcr_sets", "forks", "said", "unrecorded", "registers", "accounts"} {
+	for _, table := range projected {
 		lines, err := c.dumpTable(ctx, table)
 		if err != nil {
 			return "", fmt.Errorf("dump %s: %w", table, err)

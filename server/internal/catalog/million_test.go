@@ -25,13 +25,21 @@ func TestQuestionsGoThroughIndexes(t *testing.T) {
 			AND devices.revoked_index IS NULL ORDER BY recordings.first_index, recordings.device, recordings.rec LIMIT 1`, "recordings_by_original", []any{"x"}},
 		"list": {"SELECT recordings.*, devices.class" + joined + `recordings.shown = 1 AND (recordings.opened_at < $1 OR (recordings.opened_at = $1 AND recordings.rec > $2))
 			ORDER BY recordings.opened_at DESC, recordings.rec LIMIT 50`, "recordings_shown", []any{1, "x"}},
-		"count": {"SELECT COUNT(*) FROM recordings WHERE shown = 1", "recordings_shown", nil},
+		"count": {"SELECT COUNT(*) FROM recordings WHERE shown = 1", "recordings_by_at", nil},
 		"without header": {"SELECT recordings.*, devices.class" + joined + `recordings.shown = 1 AND recordings.footage = 1 AND recordings.header_first_at IS NULL
 			ORDER BY recordings.opened_at, recordings.rec LIMIT 20`, "recordings_without_header", nil},
 		"count without header": {"SELECT COUNT(*) FROM recordings WHERE shown = 1 AND footage = 1 AND header_first_at IS NULL", "recordings_without_header", nil},
 		"attempts":             {"SELECT * FROM recordings WHERE original = $1 ORDER BY first_index, device, rec LIMIT 5", "recordings_by_original", []any{"x"}},
 		"before": {"SELECT * FROM recordings WHERE sequence = $1 AND device = $2 AND shown = 1 AND sequence_index < $3 ORDER BY sequence_index DESC, rec DESC LIMIT 1",
 			"recordings_by_sequence", []any{"s", "d", 1}},
+		"nobody looked into": {`SELECT recordings.* FROM recordings LEFT JOIN media ON media.device = recordings.device AND media.rec = recordings.rec
+			WHERE recordings.stored_index > $1 AND recordings.stored_closed = 1 AND (media.rec IS NULL OR media.stored_chunks <> recordings.stored_chunks)
+			ORDER BY recordings.stored_index DESC LIMIT 64`, "recordings_by_stored", []any{5}},
+		"look into again": {`SELECT recordings.* FROM media JOIN recordings ON recordings.device = media.device AND recordings.rec = media.rec
+			WHERE media.next_at <= $1 AND recordings.stored_closed = 1 ORDER BY media.next_at LIMIT 64`, "media_due", []any{5}},
+		"copies wanted": {`SELECT recordings.* FROM derived JOIN recordings ON recordings.device = derived.device AND recordings.rec = derived.rec
+			LEFT JOIN media ON media.device = derived.device AND media.rec = derived.rec WHERE derived.made_index IS NULL
+			AND (media.rec IS NULL OR media.derive_tries < $1 AND media.derive_next <= $2) ORDER BY derived.asked_index LIMIT 2`, "derived_wanted", []any{3, 5}},
 		"unrecorded": {"SELECT * FROM unrecorded WHERE at < $1 OR (at = $1 AND rec > $2) ORDER BY at DESC, rec LIMIT 20", "unrecorded_by_time", []any{1, "x"}},
 	} {
 		rows, err := c.sql.Query("EXPLAIN QUERY PLAN "+q.sql, q.args...)
@@ -50,7 +58,7 @@ func TestQuestionsGoThroughIndexes(t *testing.T) {
 		if err := rows.Err(); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(plan, "INDEX "+q.index+" ") {
+		if !strings.Contains(plan, "INDEX "+q.index+" ") && !strings.Contains(plan, "INDEX "+q.index+"\n") {
 			t.Errorf("%s:\n%s", name, plan)
 		}
 	}
@@ -82,7 +90,7 @@ func fill(t *testing.T, c *Catalog, n int) {
 		row := db.Recording{Device: "d", Rec: "template", Size: 1, Officers: "[]", Shown: 1, Why: evidence.WhyComplete, StoredClosed: 1}
 		row.ClosedAt.Valid = true
 		fillSource(&row, open)
-		return put(ctx, q, row)
+		return put(ctx, q, db.Recording{}, &row)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +105,7 @@ func fill(t *testing.T, c *Catalog, n int) {
 		if err := rows.Scan(&name); err != nil {
 			t.Fatal(err)
 		}
-		value := map[string]string{"rec": "printf('%032x', i)", "opened_at": "i", "first_index": "i", "original": "lower(hex(randomblob(32)))",
+		value := map[string]string{"rec": "printf('%032x', i)", "opened_at": "i", "first_index": "i", "num": "i", "at": "i", "original": "lower(hex(randomblob(32)))",
 			"header_first_at": "CASE WHEN i % 1000 = 0 THEN NULL ELSE i END"}[name]
 		if value == "" {
 			value = name

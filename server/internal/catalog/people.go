@@ -2,10 +2,8 @@ package catalog
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"camseal/pkg/evidence"
@@ -148,33 +146,5 @@ func (c *Catalog) UseLink(ctx context.Context, token evidence.Digest, account, h
 			return fmt.Errorf("link: %w", ErrUnknown)
 		}
 		return errors.Join(q.DeleteLinksOf(ctx, account), q.SetPassword(ctx, db.SetPasswordParams{Account: account, Hash: hash}))
-	})
-}
-
-// TakeOver copies passwords, links and sessions from the catalog at path, which the log does not know. That catalog is only read.
-func (c *Catalog) TakeOver(ctx context.Context, path string) (err error) {
-	conn, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro")
-	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	old := db.New(conn)
-	credentials, err1 := old.Credentials(ctx)
-	links, err2 := old.Links(ctx)
-	sessions, err3 := old.Sessions(ctx)
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return c.tx(ctx, func(q *db.Queries) (err error) {
-		for _, x := range credentials {
-			err = errors.Join(err, q.InsertCredential(ctx, db.InsertCredentialParams(x)))
-		}
-		for _, x := range links {
-			err = errors.Join(err, q.InsertLink(ctx, db.InsertLinkParams(x)))
-		}
-		for _, x := range sessions {
-			err = errors.Join(err, q.InsertSession(ctx, db.InsertSessionParams(x)))
-		}
-		return err
 	})
 }

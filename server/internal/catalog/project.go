@@ -43,6 +43,7 @@ type Projector struct {
 	log   Log
 	vkey  string
 	slog  *slog.Logger
+	cases folded
 
 	mu      sync.Mutex
 	size    uint64 // leaves applied
@@ -239,9 +240,10 @@ func (p *Projector) applyTogether(ctx context.Context, entries []ledger.Entry) e
 				walked = append(walked, w)
 			}
 		}
-		return q.SetMeta(ctx, db.SetMetaParams{Name: metaSize, Value: strconv.FormatUint(next, 10)})
+		return advance(ctx, q, p.Size(), next)
 	})
 	if err != nil {
+		p.cases = folded{}
 		return err
 	}
 	for _, w := range walked {
@@ -251,6 +253,15 @@ func (p *Projector) applyTogether(ctx context.Context, entries []ledger.Entry) e
 	}
 	p.applied(entries, next)
 	return nil
+}
+
+// advance writes how much of the log is applied, unless somebody else applied leaves meanwhile.
+func advance(ctx context.Context, q *db.Queries, size, next uint64) error {
+	n, err := q.AdvanceMeta(ctx, db.AdvanceMetaParams{Name: metaSize, Value: strconv.FormatUint(next, 10), Was: strconv.FormatUint(size, 10)})
+	if err == nil && n != 1 {
+		return fmt.Errorf("the catalog is no longer at leaf %d: another server works on it; nothing was changed; stop one of the two", size)
+	}
+	return err
 }
 
 func (p *Projector) applied(entries []ledger.Entry, next uint64) {

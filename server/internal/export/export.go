@@ -109,6 +109,18 @@ func (b *Bundle) Write(ctx context.Context, actor string, sink Sink) error {
 	return nil
 }
 
+// Proof writes what of the bundle vouches for the recording: neither the original nor anything about the bundle as a whole. It is for a
+// reader's browser that then checks the footage part by part (verify.Proofs), and no export: nothing is recorded.
+func (b *Bundle) Proof(ctx context.Context, sink Sink) error {
+	w := &writer{ctx: ctx, b: b, sink: sink}
+	for _, step := range []func() error{w.chain, w.receipts, w.custody, w.stamps, w.derived} {
+		if err := step(); err != nil {
+			return fmt.Errorf("proofs of %s: %w", b.k.Rec, err)
+		}
+	}
+	return sink.Close()
+}
+
 // To writes the bundle to path, as a folder or a zip file. Nothing is there under that name before it is finished.
 func (b *Bundle) To(ctx context.Context, actor, path string, folder bool) (err error) {
 	if _, err := os.Lstat(path); err == nil {

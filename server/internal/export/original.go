@@ -135,3 +135,31 @@ func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
 }
+
+// Part is one chunk of an original.
+type Part struct {
+	verify.ChunkAt
+	Absent bool // declared lost: its bytes are nowhere
+}
+
+// Parts returns the chunks in order.
+func (o *Original) Parts() []Part {
+	out := make([]Part, len(o.chunks))
+	for i, c := range o.chunks {
+		out[i] = Part{ChunkAt: c, Absent: o.refs[i].Key == ""}
+	}
+	return out
+}
+
+// OpenPart opens the bytes of chunk i as they lie in the vault. They are not checked: whoever reads them does. The caller closes the
+// reader. Errors wrap archive.ErrNotFound if there is no such chunk, it is absent, or the vault has lost it.
+func (o *Original) OpenPart(ctx context.Context, i uint64) (io.ReadCloser, error) {
+	if i >= uint64(len(o.refs)) || o.refs[i].Key == "" {
+		return nil, fmt.Errorf("chunk %d: %w", i, archive.ErrNotFound)
+	}
+	r, err := o.vault.Open(ctx, o.refs[i], 0)
+	if err != nil {
+		return nil, fmt.Errorf("chunk %d: %w", i, err)
+	}
+	return r, nil
+}

@@ -15,6 +15,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
@@ -40,21 +41,38 @@ func (s *site) mayLook(ctx context.Context, me auth.Account, r db.Recording) (bo
 		}
 		return me.Certificate != "" && slices.ContainsFunc(officers, func(o evidence.Officer) bool { return o.Certificate == verify.Display(me.Certificate) }), nil
 	}
-	if me.OwnBodyOnly() && (me.Body == "" || r.Department != verify.Display(me.Body)) {
+	if me.OwnBodyOnly() && (me.Body == "" || !casefile.SameBody(r.Department, me.Body)) {
 		return s.linked(ctx, me, r)
 	}
 	return true, nil
 }
 
 // linked reports whether a recording belongs to a case of somebody's body.
-func (s *site) linked(context.Context, auth.Account, db.Recording) (bool, error) { return false, nil }
+func (s *site) linked(ctx context.Context, me auth.Account, r db.Recording) (bool, error) {
+	device, rec, err := idsOf(r)
+	if err != nil {
+		return false, err
+	}
+	list, err := s.Cases.OfRecording(ctx, me, device, rec)
+	return len(list) > 0, err
+}
+
+func idsOf(r db.Recording) (evidence.DeviceID, evidence.RecordingID, error) {
+	device, err1 := evidence.ParseDeviceID(r.Device)
+	rec, err2 := evidence.ParseRecordingID(r.Rec)
+	return device, rec, errors.Join(err1, err2)
+}
 
 // impliedPurpose is for what somebody looks at a recording if that need not be asked; empty: it must be.
-func (s *site) impliedPurpose(_ context.Context, me auth.Account, _ db.Recording) (auth.Purpose, error) {
+func (s *site) impliedPurpose(ctx context.Context, me auth.Account, r db.Recording) (auth.Purpose, error) {
 	if me.OwnRecordingsOnly() {
 		return auth.PurposeOwn, nil
 	}
-	return "", nil
+	device, rec, err := idsOf(r)
+	if err != nil {
+		return "", err
+	}
+	return s.Cases.Implied(ctx, me, device, rec)
 }
 
 // looking stands before everything below a recording's address: it hides recordings that are none of the reader's business, asks what for,
@@ -125,7 +143,7 @@ func (s *site) purpose(ctx context.Context, me auth.Account, r db.Recording) (au
 
 // choosePurpose takes the answer to what somebody looks at a recording for.
 func (s *site) choosePurpose(c *gin.Context) {
-	if !s.form(c) {
+	if !s.shortForm(c) {
 		return
 	}
 	v, err := s.find(c)
@@ -158,9 +176,8 @@ func (s *site) viewed(c *gin.Context, r db.Recording, p auth.Purpose) error {
 		if err != nil || s.Now().Sub(time.UnixMilli(look.Viewed)) < viewEvery {
 			return nil, err
 		}
-		device, err1 := evidence.ParseDeviceID(r.Device)
-		rec, err2 := evidence.ParseRecordingID(r.Rec)
-		if err := errors.Join(err1, err2); err != nil {
+		device, rec, err := idsOf(r)
+		if err != nil {
 			return nil, err
 		}
 		at := s.Now()

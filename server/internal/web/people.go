@@ -76,7 +76,7 @@ func accountOf(c *gin.Context, id string) auth.Account {
 }
 
 func (s *site) makePerson(c *gin.Context) {
-	if !s.form(c) {
+	if !s.shortForm(c) {
 		return
 	}
 	typed := accountOf(c, "")
@@ -124,7 +124,7 @@ func (s *site) personPage(c *gin.Context) {
 }
 
 func (s *site) changePerson(c *gin.Context) {
-	if !s.form(c) {
+	if !s.shortForm(c) {
 		return
 	}
 	p, err := s.People.Find(c.Request.Context(), c.Param("id"))

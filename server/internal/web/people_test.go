@@ -6,7 +6,7 @@ import (
 
 // usedPeople are the texts that no template names by itself.
 func usedPeople() []string {
-	used := []string{"people", "bad-link", "no-account", "not-allowed", "signed-out", "purpose-first", "choose-purpose", "form-too-long", "bad-form", "not-twice",
+	used := []string{"people", "bad-link", "no-account", "not-allowed", "signed-out", "purpose-first", "choose-purpose", "not-twice",
 		"provider-away", "provider-failed", "provider-nobody"}
 	for _, r := range auth.Roles {
 		used = append(used, "role-"+string(r), "role-"+string(r)+"-says")

@@ -20,7 +20,19 @@ type Route struct {
 
 // routes are all addresses. Each area of the pages has its own function.
 func (s *site) routes() []Route {
-	return slices.Concat(s.commonRoutes(), s.signInRoutes(), s.providerRoutes(), s.peopleRoutes(), s.recordingRoutes())
+	return slices.Concat(
+		s.commonRoutes(),
+		s.signInRoutes(),
+		s.providerRoutes(),
+		s.peopleRoutes(),
+		s.searchRoutes(),
+		s.recordingRoutes(),
+		s.checkedRoutes(),
+		s.playerRoutes(),
+		s.mediaRoutes(),
+		s.caseRoutes(),
+		s.calendarRoutes(),
+	)
 }
 
 // Routes are all addresses of the page, with who may use them.
@@ -35,7 +47,6 @@ func (s *site) commonRoutes() []Route {
 
 func (s *site) recordingRoutes() []Route {
 	return []Route{
-		{"GET", "/", auth.SeeRecordings, s.list},
 		{"GET", "/unrecorded", auth.SeeRecordings, s.unrecordedPage},
 		{"GET", "/recordings/:rec", auth.SeeRecordings, s.recording},
 		{"GET", "/recordings/:rec/original", auth.SeeRecordings, s.original},
@@ -64,12 +75,15 @@ func styles() ([]byte, error) {
 }
 
 // script serves a module of static/js.
-func (s *site) script(c *gin.Context) {
-	raw, err := files.ReadFile(path.Join("static/js", path.Base(path.Clean("/"+c.Param("name")))))
+func (s *site) script(c *gin.Context) { s.serveScript(c, c.Param("name")) }
+
+func (s *site) serveScript(c *gin.Context, name string) {
+	raw, err := files.ReadFile(path.Join("static/js", path.Base(path.Clean("/"+name))))
 	if err != nil {
 		s.sorry(c, http.StatusNotFound, "no-page")
 		return
 	}
 	c.Header("Cache-Control", "no-cache")
+	c.Header("Content-Security-Policy", scriptPolicy)
 	c.Data(http.StatusOK, "text/javascript; charset=utf-8", raw)
 }

@@ -69,14 +69,14 @@ func (s *site) enter(c *gin.Context) error {
 		return nil
 	}
 	if err == nil && !p.Disabled && p.Stamp == s.sessions.GetString(ctx, sessionStamp) {
-		err = s.choose(c, &p)
+		err = s.keepLanguage(c, &p)
 		c.Set(personKey, p)
 	}
 	return err
 }
 
-// choose keeps the language that somebody asks for as the account's.
-func (s *site) choose(c *gin.Context, p *catalog.Person) error {
+// keepLanguage keeps the language that somebody asks for as the account's.
+func (s *site) keepLanguage(c *gin.Context, p *catalog.Person) error {
 	l := asked(c)
 	if l == "" || c.Request.Method != http.MethodGet || string(l) == p.Language {
 		return nil
@@ -173,27 +173,27 @@ func local(next string, me auth.Account) string {
 	return next
 }
 
-// maxForm is how many bytes a form without files has at most, and formWait how long it may take.
+// maxShort is how many bytes a form of a few words has at most, and shortWait how long it may take.
 const (
-	maxForm  = 64 << 10
-	formWait = 30 * time.Second
+	maxShort  = 64 << 10
+	shortWait = 30 * time.Second
 )
 
-// form reads a form of at most 64 KiB; if it is another one it says so and returns false.
-func (s *site) form(c *gin.Context) bool {
-	err := http.NewResponseController(c.Writer).SetReadDeadline(s.Now().Add(formWait))
+// shortForm reads a form of at most 64 KiB, with its values as they were sent; if it is another one it says so and returns false.
+func (s *site) shortForm(c *gin.Context) bool {
+	err := http.NewResponseController(c.Writer).SetReadDeadline(s.Now().Add(shortWait))
 	if err != nil {
 		s.fail(c, err)
 		return false
 	}
-	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxForm)
+	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxShort)
 	err = c.Request.ParseForm()
 	var long *http.MaxBytesError
 	switch {
 	case errors.As(err, &long):
-		s.sorry(c, http.StatusRequestEntityTooLarge, "form-too-long")
+		s.sorry(c, http.StatusRequestEntityTooLarge, "form-large")
 	case err != nil:
-		s.sorry(c, http.StatusBadRequest, "bad-form")
+		s.sorry(c, http.StatusBadRequest, "form-unread")
 	}
 	return err == nil
 }

@@ -59,7 +59,7 @@ func (s *site) signInPage(c *gin.Context) {
 }
 
 func (s *site) signIn(c *gin.Context) {
-	if !s.form(c) {
+	if !s.shortForm(c) {
 		return
 	}
 	form := c.Request.PostForm
@@ -128,7 +128,7 @@ func (s *site) linkPage(c *gin.Context) {
 }
 
 func (s *site) useLink(c *gin.Context) {
-	if !s.form(c) {
+	if !s.shortForm(c) {
 		return
 	}
 	form, ctx, token := c.Request.PostForm, c.Request.Context(), c.Param("token")
@@ -183,7 +183,7 @@ func (s *site) accountPage(c *gin.Context) {
 }
 
 func (s *site) changePassword(c *gin.Context) {
-	if !s.form(c) {
+	if !s.shortForm(c) {
 		return
 	}
 	form, me := c.Request.PostForm, s.me(c)
@@ -204,7 +204,7 @@ func (s *site) changePassword(c *gin.Context) {
 }
 
 func (s *site) changeLanguage(c *gin.Context) {
-	if !s.form(c) {
+	if !s.shortForm(c) {
 		return
 	}
 	l := lang(c.Request.PostForm.Get("language"))

@@ -56,7 +56,19 @@ func accepted(c *gin.Context) []language.Tag {
 }
 
 // texts are the words of the pages, by the glossary of the design: en, then zh-CN. Each area of the pages has its own file of them.
-var texts = together(textsRecordings, textsPeople)
+var texts = together(
+	textsRecordings,
+	textsSearch,
+	textsPeople,
+	textsChecked,
+	textsPlayer,
+	textsRules,
+	textsMedia,
+	textsCases,
+	textsReview,
+	textsHome,
+	textsCalendar,
+)
 
 // together joins the areas' words. A key stands for one text everywhere.
 func together(areas ...map[string][2]string) map[string][2]string {

@@ -97,6 +97,4 @@ var textsPeople = map[string][2]string{
 	"signed-out":     {"You are not signed in, or the session has ended. Nothing was changed. Sign in and do it again.", "您尚未登录或登录已失效。未作任何更改。请登录后重试。"},
 	"purpose-first":  {"Nobody said yet what you look at this recording for. Open the recording's page and say so first.", "尚未说明查看此音像记录的用途。请先打开该记录的页面并作说明。"},
 	"choose-purpose": {"Choose a purpose.", "请选择用途。"},
-	"form-too-long":  {"The form is too long. Nothing was changed. Send at most 64 KiB.", "表单过长。未作任何更改。最多 64 KiB。"},
-	"bad-form":       {"The form can't be read. Nothing was changed. Go back and send it again.", "无法读取表单。未作任何更改。请返回后重新提交。"},
 }

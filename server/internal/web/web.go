@@ -26,8 +26,10 @@ import (
 	"camseal/pkg/transport"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/export"
+	"camseal/server/internal/media"
 	"camseal/server/internal/people"
 )
 
@@ -42,6 +44,9 @@ type Config struct {
 	Exporter *export.Exporter
 	LoggedAt func(ctx context.Context, index uint64) (*time.Time, error) // the server's time of a log leaf; nil: not on record
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
+	Cases    *casework.Cases
+
+	Media *media.Maker
 
 	HeaderDeadline time.Duration // from when sealing began to the case header
 
@@ -64,6 +69,8 @@ type site struct {
 	sessions *scs.SessionManager
 	views    singleflight.Group // custody events of looks under way
 
+	verifier, runner string // addresses of the verifier for browsers and of what runs it; empty: built without
+
 	mu        sync.Mutex
 	originals map[evidence.Digest]*export.Original // by the manifest's digest
 }
@@ -82,7 +89,8 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{Config: c, pages: pages, style: style, sessions: newSessions(c), originals: map[evidence.Digest]*export.Original{}}
+	s := &site{Config: c, pages: pages, style: style, sessions: newSessions(c), originals: map[evidence.Digest]*export.Original{},
+		verifier: wasmAddress("camseal.wasm"), runner: wasmAddress("wasm_exec.js")}
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.HandleMethodNotAllowed = true

@@ -10,8 +10,27 @@ import (
 	"database/sql"
 )
 
+const advanceMeta = `-- name: AdvanceMeta :execrows
+INSERT INTO meta (name, value) VALUES ($1, $2)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.value = $3
+`
+
+type AdvanceMetaParams struct {
+	Name  string
+	Value string
+	Was   string
+}
+
+func (q *Queries) AdvanceMeta(ctx context.Context, arg AdvanceMetaParams) (int64, error) {
+	result, err := q.db.ExecContext(ctx, advanceMeta, arg.Name, arg.Value, arg.Was)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const afterInSequence = `-- name: AfterInSequence :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings
 WHERE sequence = $1 AND device = $2 AND shown = 1 AND sequence_index > $3
 ORDER BY sequence_index, rec LIMIT 1
 `
@@ -84,6 +103,9 @@ func (q *Queries) AfterInSequence(ctx context.Context, arg AfterInSequenceParams
 			&i.Note,
 			&i.Marks,
 			&i.Released,
+			&i.Num,
+			&i.At,
+			&i.Grade,
 		); err != nil {
 			return nil, err
 		}
@@ -186,7 +208,7 @@ func (q *Queries) BatchesBetween(ctx context.Context, arg BatchesBetweenParams) 
 }
 
 const beforeInSequence = `-- name: BeforeInSequence :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings
 WHERE sequence = $1 AND device = $2 AND shown = 1 AND sequence_index < $3
 ORDER BY sequence_index DESC, rec DESC LIMIT 1
 `
@@ -259,6 +281,9 @@ func (q *Queries) BeforeInSequence(ctx context.Context, arg BeforeInSequencePara
 			&i.Note,
 			&i.Marks,
 			&i.Released,
+			&i.Num,
+			&i.At,
+			&i.Grade,
 		); err != nil {
 			return nil, err
 		}
@@ -1038,7 +1063,7 @@ func (q *Queries) MetaValue(ctx context.Context, name string) (string, error) {
 }
 
 const ofOriginal = `-- name: OfOriginal :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings WHERE original = $1 ORDER BY first_index, device, rec LIMIT $2
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings WHERE original = $1 ORDER BY first_index, device, rec LIMIT $2
 `
 
 type OfOriginalParams struct {
@@ -1108,6 +1133,9 @@ func (q *Queries) OfOriginal(ctx context.Context, arg OfOriginalParams) ([]Recor
 			&i.Note,
 			&i.Marks,
 			&i.Released,
+			&i.Num,
+			&i.At,
+			&i.Grade,
 		); err != nil {
 			return nil, err
 		}
@@ -1269,7 +1297,8 @@ const putRecording = `-- name: PutRecording :exec
 INSERT INTO recordings (device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size,
     closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index,
     stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at,
-    header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released)
+    header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at,
+    grade)
 VALUES ($1, $2, $3, $4, $5, $6, $7,
     $8, $9, $10, $11, $12, $13, $14,
     $15, $16, $17, $18, $19, $20, $21,
@@ -1277,7 +1306,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7,
     $28, $29, $30, $31, $32, $33, $34,
     $35, $36, $37, $38, $39, $40,
     $41, $42, $43, $44, $45, $46, $47,
-    $48, $49, $50, $51, $52)
+    $48, $49, $50, $51, $52,
+    $53, $54, $55)
 ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = excluded.last_n, chunks = excluded.chunks, size = excluded.size,
     closed_at = excluded.closed_at, close_seq = excluded.close_seq, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why,
     faults = excluded.faults, absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,
@@ -1341,6 +1371,9 @@ type PutRecordingParams struct {
 	Note          string
 	Marks         int64
 	Released      int64
+	Num           int64
+	At            int64
+	Grade         string
 }
 
 func (q *Queries) PutRecording(ctx context.Context, arg PutRecordingParams) error {
@@ -1397,12 +1430,15 @@ func (q *Queries) PutRecording(ctx context.Context, arg PutRecordingParams) erro
 		arg.Note,
 		arg.Marks,
 		arg.Released,
+		arg.Num,
+		arg.At,
+		arg.Grade,
 	)
 	return err
 }
 
 const recordingByID = `-- name: RecordingByID :one
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings WHERE device = $1 AND rec = $2
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings WHERE device = $1 AND rec = $2
 `
 
 type RecordingByIDParams struct {
@@ -1466,12 +1502,15 @@ func (q *Queries) RecordingByID(ctx context.Context, arg RecordingByIDParams) (R
 		&i.Note,
 		&i.Marks,
 		&i.Released,
+		&i.Num,
+		&i.At,
+		&i.Grade,
 	)
 	return i, err
 }
 
 const recordingsAfter = `-- name: RecordingsAfter :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.opened_at < $1
     OR (recordings.opened_at = $1 AND recordings.rec > $2)
 ORDER BY recordings.opened_at DESC, recordings.rec
@@ -1551,6 +1590,9 @@ func (q *Queries) RecordingsAfter(ctx context.Context, arg RecordingsAfterParams
 			&i.Recording.Note,
 			&i.Recording.Marks,
 			&i.Recording.Released,
+			&i.Recording.Num,
+			&i.Recording.At,
+			&i.Recording.Grade,
 			&i.Class,
 		); err != nil {
 			return nil, err
@@ -1567,7 +1609,7 @@ func (q *Queries) RecordingsAfter(ctx context.Context, arg RecordingsAfterParams
 }
 
 const recordingsWithID = `-- name: RecordingsWithID :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released FROM recordings WHERE rec = $1 ORDER BY device
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings WHERE rec = $1 ORDER BY device
 `
 
 func (q *Queries) RecordingsWithID(ctx context.Context, rec string) ([]Recording, error) {
@@ -1632,6 +1674,9 @@ func (q *Queries) RecordingsWithID(ctx context.Context, rec string) ([]Recording
 			&i.Note,
 			&i.Marks,
 			&i.Released,
+			&i.Num,
+			&i.At,
+			&i.Grade,
 		); err != nil {
 			return nil, err
 		}
@@ -1801,7 +1846,7 @@ func (q *Queries) SetShown(ctx context.Context, original string) error {
 }
 
 const shownAfter = `-- name: ShownAfter :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.shown = 1 AND (recordings.opened_at < $1
     OR (recordings.opened_at = $1 AND recordings.rec > $2))
 ORDER BY recordings.opened_at DESC, recordings.rec
@@ -1881,6 +1926,9 @@ func (q *Queries) ShownAfter(ctx context.Context, arg ShownAfterParams) ([]Shown
 			&i.Recording.Note,
 			&i.Recording.Marks,
 			&i.Recording.Released,
+			&i.Recording.Num,
+			&i.Recording.At,
+			&i.Recording.Grade,
 			&i.Class,
 		); err != nil {
 			return nil, err
@@ -2035,7 +2083,7 @@ func (q *Queries) UntoldChanges(ctx context.Context) ([]Boot, error) {
 }
 
 const wholeOriginals = `-- name: WholeOriginals :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.original = $1 AND recordings.standing = 3 AND recordings.size = recordings.source_size
     AND devices.revoked_index IS NULL
 ORDER BY recordings.first_index, recordings.device, recordings.rec
@@ -2104,6 +2152,9 @@ func (q *Queries) WholeOriginals(ctx context.Context, original string) ([]Record
 			&i.Note,
 			&i.Marks,
 			&i.Released,
+			&i.Num,
+			&i.At,
+			&i.Grade,
 		); err != nil {
 			return nil, err
 		}
@@ -2119,7 +2170,7 @@ func (q *Queries) WholeOriginals(ctx context.Context, original string) ([]Record
 }
 
 const withoutHeader = `-- name: WithoutHeader :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.shown = 1 AND recordings.footage = 1 AND recordings.header_first_at IS NULL
 ORDER BY recordings.opened_at, recordings.rec
 LIMIT $1
@@ -2192,6 +2243,9 @@ func (q *Queries) WithoutHeader(ctx context.Context, page int32) ([]WithoutHeade
 			&i.Recording.Note,
 			&i.Recording.Marks,
 			&i.Recording.Released,
+			&i.Recording.Num,
+			&i.Recording.At,
+			&i.Recording.Grade,
 			&i.Class,
 		); err != nil {
 			return nil, err

@@ -50,6 +50,48 @@ type Boot struct {
 	Told     sql.NullInt64
 }
 
+type CalendarYear struct {
+	Year     int64
+	Off      string
+	Worked   string
+	At       int64
+	Actor    string
+	LogIndex int64
+}
+
+type Case struct {
+	ID          string
+	Number      string
+	Title       string
+	Party       string
+	Body        string
+	ReviewBody  string
+	Activity    string
+	State       string
+	Due         int64
+	OpenedAt    int64
+	OpenedIndex int64
+	ChangedAt   int64
+	Rounds      int64
+	Held        int64
+	BodyKey     string
+	ReviewKey   string
+	Words       string
+}
+
+type CaseEvent struct {
+	LogIndex int64
+	CaseID   string
+	Event    string
+}
+
+type CaseRecording struct {
+	CaseID string
+	Device string
+	Rec    string
+	Linked int64
+}
+
 type Counted struct {
 	Device   string
 	Seq      int64
@@ -74,6 +116,22 @@ type Custody struct {
 	Device   string
 	Rec      string
 	Event    string
+}
+
+type Derived struct {
+	Device     string
+	Rec        string
+	AskedAt    int64
+	AskedBy    string
+	AskedIndex int64
+	MadeAt     int64
+	MadeIndex  sql.NullInt64
+	Hash       string
+	Size       int64
+	MediaType  string
+	Tool       string
+	Settings   string
+	FromHash   string
 }
 
 type Device struct {
@@ -126,6 +184,34 @@ type Look struct {
 	Purpose string
 	Chosen  int64
 	Viewed  int64
+}
+
+type Medium struct {
+	Device        string
+	Rec           string
+	StoredChunks  int64
+	Kind          string
+	Container     string
+	Video         string
+	Audio         string
+	Duration      int64
+	Width         int64
+	Height        int64
+	Rate          int64
+	Playable      int64
+	Poster        int64
+	Strip         int64
+	Wave          int64
+	Bytes         int64
+	UsedAt        int64
+	Failure       string
+	Detail        string
+	Tries         int64
+	NextAt        sql.NullInt64
+	DeriveFailure string
+	DeriveDetail  string
+	DeriveTries   int64
+	DeriveNext    int64
 }
 
 type Meta struct {
@@ -206,6 +292,9 @@ type Recording struct {
 	Note          string
 	Marks         int64
 	Released      int64
+	Num           int64
+	At            int64
+	Grade         string
 }
 
 type Register struct {
@@ -224,11 +313,31 @@ type Said struct {
 	Body   string
 }
 
+type SavedSearch struct {
+	ID      string
+	Account string
+	Name    string
+	Query   string
+	At      int64
+}
+
 type Session struct {
 	Token string
 	Data  string
 	Began int64
 	Seen  int64
+}
+
+type Text struct {
+	Num  int64
+	Seq  int64
+	Body string
+}
+
+type Token struct {
+	Token string
+	At    int64
+	Num   int64
 }
 
 type Unrecorded struct {
@@ -239,4 +348,15 @@ type Unrecorded struct {
 	SaidBy   string
 	Reason   string
 	LogIndex int64
+}
+
+type ViewerMark struct {
+	LogIndex int64
+	Device   string
+	Rec      string
+	Moment   int64
+	Text     string
+	Account  string
+	Actor    string
+	At       int64
 }

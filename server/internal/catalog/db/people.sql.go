@@ -61,38 +61,6 @@ func (q *Queries) CountWithRole(ctx context.Context, role string) (int64, error)
 	return count, err
 }
 
-const credentials = `-- name: Credentials :many
-SELECT account, hash, version, language FROM credentials
-`
-
-func (q *Queries) Credentials(ctx context.Context) ([]Credential, error) {
-	rows, err := q.db.QueryContext(ctx, credentials)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Credential{}
-	for rows.Next() {
-		var i Credential
-		if err := rows.Scan(
-			&i.Account,
-			&i.Hash,
-			&i.Version,
-			&i.Language,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const deleteLinksOf = `-- name: DeleteLinksOf :exec
 DELETE FROM links WHERE account = $1
 `
@@ -175,27 +143,6 @@ func (q *Queries) InsertAccount(ctx context.Context, arg InsertAccountParams) er
 	return err
 }
 
-const insertCredential = `-- name: InsertCredential :exec
-INSERT INTO credentials (account, hash, version, language) VALUES ($1, $2, $3, $4)
-`
-
-type InsertCredentialParams struct {
-	Account  string
-	Hash     string
-	Version  int64
-	Language string
-}
-
-func (q *Queries) InsertCredential(ctx context.Context, arg InsertCredentialParams) error {
-	_, err := q.db.ExecContext(ctx, insertCredential,
-		arg.Account,
-		arg.Hash,
-		arg.Version,
-		arg.Language,
-	)
-	return err
-}
-
 const insertLink = `-- name: InsertLink :exec
 INSERT INTO links (token, account, valid_until) VALUES ($1, $2, $3)
 `
@@ -241,33 +188,6 @@ func (q *Queries) LinkByToken(ctx context.Context, token string) (Link, error) {
 	var i Link
 	err := row.Scan(&i.Token, &i.Account, &i.ValidUntil)
 	return i, err
-}
-
-const links = `-- name: Links :many
-SELECT token, account, valid_until FROM links
-`
-
-func (q *Queries) Links(ctx context.Context) ([]Link, error) {
-	rows, err := q.db.QueryContext(ctx, links)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Link{}
-	for rows.Next() {
-		var i Link
-		if err := rows.Scan(&i.Token, &i.Account, &i.ValidUntil); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const lookOf = `-- name: LookOf :one
@@ -449,38 +369,6 @@ func (q *Queries) SessionByToken(ctx context.Context, token string) (Session, er
 		&i.Seen,
 	)
 	return i, err
-}
-
-const sessions = `-- name: Sessions :many
-SELECT token, data, began, seen FROM sessions
-`
-
-func (q *Queries) Sessions(ctx context.Context) ([]Session, error) {
-	rows, err := q.db.QueryContext(ctx, sessions)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Session{}
-	for rows.Next() {
-		var i Session
-		if err := rows.Scan(
-			&i.Token,
-			&i.Data,
-			&i.Began,
-			&i.Seen,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Close(); err != nil {
-		return nil, err
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const setLanguage = `-- name: SetLanguage :exec

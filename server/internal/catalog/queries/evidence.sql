@@ -5,6 +5,10 @@ SELECT value FROM meta WHERE name = sqlc.arg(name);
 INSERT INTO meta (name, value) VALUES (sqlc.arg(name), sqlc.arg(value))
 ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
+-- name: AdvanceMeta :execrows
+INSERT INTO meta (name, value) VALUES (sqlc.arg(name), sqlc.arg(value))
+ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.value = sqlc.arg(was);
+
 -- name: PutDevice :exec
 INSERT INTO devices (device, class, model, ak, ek, ek_cert, maker, vouched, tls_key, counter, enrolled_at, enrolled_index,
     revoked_index, suspect_since, chain, next_seq, head, seen_index)
@@ -61,7 +65,8 @@ SELECT seq FROM anchors WHERE device = sqlc.arg(device) AND seq < sqlc.arg(befor
 INSERT INTO recordings (device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size,
     closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index,
     stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at,
-    header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released)
+    header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at,
+    grade)
 VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(name), sqlc.arg(media_type), sqlc.arg(mode), sqlc.arg(opened_at), sqlc.arg(open_seq),
     sqlc.arg(open_digest), sqlc.arg(first_index), sqlc.arg(last_seq), sqlc.arg(last_n), sqlc.arg(chunks), sqlc.arg(size), sqlc.arg(closed_at),
     sqlc.arg(close_seq), sqlc.arg(close_digest), sqlc.arg(hash), sqlc.arg(why), sqlc.arg(faults), sqlc.arg(absent), sqlc.arg(stored_chunks),
@@ -69,7 +74,8 @@ VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(name), sqlc.arg(media_type), s
     sqlc.arg(volume), sqlc.arg(path), sqlc.arg(source_size), sqlc.arg(modified), sqlc.arg(original), sqlc.arg(standing), sqlc.arg(shown),
     sqlc.arg(kind), sqlc.arg(footage), sqlc.arg(sequence), sqlc.arg(sequence_index), sqlc.arg(header_first_at), sqlc.arg(header_at),
     sqlc.arg(spoken), sqlc.arg(department), sqlc.arg(officers), sqlc.arg(cause), sqlc.arg(header_time), sqlc.arg(place), sqlc.arg(activity),
-    sqlc.arg(case_number), sqlc.arg(confirmed), sqlc.arg(note), sqlc.arg(marks), sqlc.arg(released))
+    sqlc.arg(case_number), sqlc.arg(confirmed), sqlc.arg(note), sqlc.arg(marks), sqlc.arg(released),
+    sqlc.arg(num), sqlc.arg(at), sqlc.arg(grade))
 ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = excluded.last_n, chunks = excluded.chunks, size = excluded.size,
     closed_at = excluded.closed_at, close_seq = excluded.close_seq, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why,
     faults = excluded.faults, absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,

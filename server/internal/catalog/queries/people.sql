@@ -38,12 +38,6 @@ ON CONFLICT (account) DO UPDATE SET hash = excluded.hash, version = credentials.
 INSERT INTO credentials (account, hash, version, language) VALUES (sqlc.arg(account), '', 0, sqlc.arg(language))
 ON CONFLICT (account) DO UPDATE SET language = excluded.language;
 
--- name: Credentials :many
-SELECT * FROM credentials;
-
--- name: InsertCredential :exec
-INSERT INTO credentials (account, hash, version, language) VALUES (sqlc.arg(account), sqlc.arg(hash), sqlc.arg(version), sqlc.arg(language));
-
 -- name: InsertLink :exec
 INSERT INTO links (token, account, valid_until) VALUES (sqlc.arg(token), sqlc.arg(account), sqlc.arg(valid_until));
 
@@ -55,9 +49,6 @@ DELETE FROM links WHERE token = sqlc.arg(token);
 
 -- name: DeleteLinksOf :exec
 DELETE FROM links WHERE account = sqlc.arg(account);
-
--- name: Links :many
-SELECT * FROM links;
 
 -- name: InsertSession :exec
 INSERT INTO sessions (token, data, began, seen) VALUES (sqlc.arg(token), sqlc.arg(data), sqlc.arg(began), sqlc.arg(seen));
@@ -76,9 +67,6 @@ DELETE FROM sessions WHERE token = sqlc.arg(token);
 
 -- name: DeleteSessionsBefore :exec
 DELETE FROM sessions WHERE seen < sqlc.arg(seen);
-
--- name: Sessions :many
-SELECT * FROM sessions;
 
 -- name: PutLook :exec
 INSERT INTO looks (session, rec, purpose, chosen, viewed) VALUES (sqlc.arg(session), sqlc.arg(rec), sqlc.arg(purpose), sqlc.arg(chosen), 0)
