@@ -40,7 +40,7 @@ func TestBrowserSignIn(t *testing.T) {
 	look(w, "first")
 	fill(w, map[string]string{"login": "chen.jing", "name": "陈静", "password": "正确的马电池订书钉一二三", "again": "正确的马电池订书钉一二三"})
 	w.run(chromedp.KeyEvent(kb.Enter))
-	w.until("the accounts", `location.pathname == '/people'`)
+	w.until("to be signed in", `document.querySelector('.me')?.textContent.includes('陈静')`)
 	w.visit("/people/new")
 	look(w, "new")
 	fill(w, map[string]string{"login": "zhang.min", "name": "张敏 <b>&</b>", "body": "市文化市场综合行政执法总队"})
@@ -63,7 +63,7 @@ func TestBrowserSignIn(t *testing.T) {
 	look(w, "link")
 	fill(w, map[string]string{"password": "correct horse battery", "again": "correct horse battery"})
 	w.run(chromedp.KeyEvent(kb.Enter))
-	w.until("the recordings", `document.querySelector('td.name a') !== null`)
+	w.until("to be signed in", `document.querySelector('.me')?.textContent.includes('张敏')`)
 	w.run(chromedp.Click(`.out button`, chromedp.ByQuery))
 	w.until("the page to sign in at", `location.pathname == '/sign-in'`)
 
