@@ -1,9 +1,14 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
+	"html"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -11,6 +16,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/oauth2-proxy/mockoidc"
 )
 
 // TestBrowserSignIn: the first administrator comes by the server's link, makes an account in the page, and its owner signs in by keyboard, says what for, and
@@ -34,7 +40,7 @@ func TestBrowserSignIn(t *testing.T) {
 	look(w, "first")
 	fill(w, map[string]string{"login": "chen.jing", "name": "陈静", "password": "正确的马电池订书钉一二三", "again": "正确的马电池订书钉一二三"})
 	w.run(chromedp.KeyEvent(kb.Enter))
-	w.until("the accounts", `location.pathname == '/people'`)
+	w.until("to be signed in", `document.querySelector('.me')?.textContent.includes('陈静')`)
 	w.visit("/people/new")
 	look(w, "new")
 	fill(w, map[string]string{"login": "zhang.min", "name": "张敏 <b>&</b>", "body": "市文化市场综合行政执法总队"})
@@ -57,7 +63,7 @@ func TestBrowserSignIn(t *testing.T) {
 	look(w, "link")
 	fill(w, map[string]string{"password": "correct horse battery", "again": "correct horse battery"})
 	w.run(chromedp.KeyEvent(kb.Enter))
-	w.until("the recordings", `document.querySelector('td.name a') !== null`)
+	w.until("to be signed in", `document.querySelector('.me')?.textContent.includes('张敏')`)
 	w.run(chromedp.Click(`.out button`, chromedp.ByQuery))
 	w.until("the page to sign in at", `location.pathname == '/sign-in'`)
 
@@ -144,4 +150,56 @@ func violations(w *window) []string {
 	w.run(chromedp.Evaluate(string(axe)+"\n0", nil), chromedp.Evaluate(`axe.run().then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.target + ' ' + n.failureSummary).join('; ')))`, &found,
 		func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
 	return found
+}
+
+// TestBrowserSignInWithAProvider: a browser goes to a provider on another site, whose page it leaves by itself, and comes back signed in; after that a link on
+// that site leads right to a page.
+func TestBrowserSignInWithAProvider(t *testing.T) {
+	if os.Getenv("CAMSEAL_TEST") == "quick" {
+		t.Skip("--quick leaves out browsers")
+	}
+	idp, err := mockoidc.NewServer(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSystem(t)
+	_, port, _ := strings.Cut(s.web, ":")
+	page := "http://localhost:" + port // another site than 127.0.0.1
+	err = idp.AddMiddleware(func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == mockoidc.AuthorizationEndpoint && r.URL.Query().Get("agreed") == "" {
+				w.Header().Set("Content-Type", "text/html")
+				_, _ = fmt.Fprintf(w, `<link rel=icon href="data:,"><a id=agree href="?%s&amp;agreed=1">I am Wang Fang</a> <a id=link href="%s/unrecorded">a link</a>`, html.EscapeString(r.URL.RawQuery), page)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	})
+	l, err2 := net.Listen("tcp", "127.0.0.1:0")
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := errors.Join(err, err2, os.WriteFile(secret, []byte(idp.ClientSecret), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := idp.Start(l, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = idp.Shutdown() })
+	idp.QueueUser(&mockoidc.MockUser{Subject: "1", PreferredUsername: "the-reviewer"})
+	s.server.kill()
+	s.storage = append(s.storage, "--oidc-issuer", idp.Issuer(), "--oidc-client-id", idp.ClientID, "--oidc-client-secret-file", secret, "--web-url", page)
+	s.startServer()
+	mustRun(t, "camseal-server", s.serverCommand("account", "add", "--login", "the-reviewer", "--name", "王芳", "--role", "reviewer", "--body", "法制审核处")...)
+	w := openTab(t, s)
+	w.run(chromedp.Navigate(page + "/unrecorded?lang=en"))
+	w.run(chromedp.Click(`a[href^="/sign-in/provider"]`, chromedp.ByQuery))
+	w.until("the provider's page", `document.querySelector('#agree') !== null`)
+	at := ask[string](w, `location.href`)
+	w.run(chromedp.Click(`#agree`, chromedp.ByQuery))
+	w.until("to be signed in, on the page asked for first", `location.pathname == '/unrecorded' && document.querySelector('.me')?.textContent.includes('王芳')`)
+	w.run(chromedp.Navigate(at))
+	w.run(chromedp.Click(`#link`, chromedp.ByQuery))
+	w.until("to be led to the page", `location.pathname == '/unrecorded' && document.querySelector('.me')?.textContent.includes('王芳')`)
+	if got := w.said(); len(got) > 0 {
+		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
+	}
 }

@@ -206,6 +206,22 @@ func TestForgedSessions(t *testing.T) {
 	}
 }
 
+// TestLinksFromElsewhere: a browser sends no session along with a link on another site's page; a page of this server asks again, once.
+func TestLinksFromElsewhere(t *testing.T) {
+	r := newRig(t)
+	bare := plain(&visitor.Visitor{Client: &http.Client{}})
+	status, _, page := ask(t, bare, "GET", r.page+"/unrecorded?lang=en&x=%22%3e", "", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate")
+	if status != http.StatusOK || !strings.Contains(page, `content="0;url=/unrecorded?lang=en&amp;x=%22%3e"`) {
+		t.Errorf("from another site: %d\n%s", status, page)
+	}
+	if status, to, _ := ask(t, bare, "GET", r.page+"/unrecorded", "", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate"); status != http.StatusSeeOther || to != "/sign-in?next=%2Funrecorded" {
+		t.Errorf("asked again: %d %s", status, to)
+	}
+	if status, _, _ := ask(t, bare, "GET", r.page+"/unrecorded", "", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"); status != http.StatusUnauthorized {
+		t.Errorf("a script's request: %d", status)
+	}
+}
+
 // TestWhereSigningInLeads: to pages of this server only.
 func TestWhereSigningInLeads(t *testing.T) {
 	r := newRig(t)
@@ -468,7 +484,10 @@ func TestWhoSeesWhichRecording(t *testing.T) {
 			if status != http.StatusNotFound || s != status || strings.ReplaceAll(page, rec.String(), "") != strings.ReplaceAll(nothing, strings.Repeat("a", 32), "") {
 				t.Errorf("%s: %d, and %d for one that is not there", c.a.Login, status, s)
 			}
-			_, _, list := ask(t, client, "GET", r.page+"/", "")
+			if status, _, _ := ask(t, client, "GET", r.page+"/side-by-side?rec="+rec.String(), ""); status != http.StatusNotFound {
+				t.Errorf("%s: beside others: %d", c.a.Login, status)
+			}
+			_, _, list := ask(t, client, "GET", r.page+"/recordings", "")
 			if strings.Contains(list, rec.String()) {
 				t.Errorf("%s: the list names it", c.a.Login)
 			}
@@ -483,6 +502,9 @@ func TestWhoSeesWhichRecording(t *testing.T) {
 			}
 			if status, _, _ := ask(t, client, "GET", at+"/original", ""); status != http.StatusForbidden {
 				t.Errorf("%s: the original without a purpose: %d", c.a.Login, status)
+			}
+			if _, _, page := ask(t, client, "GET", r.page+"/side-by-side?rec="+rec.String(), ""); !strings.Contains(page, "/purpose") {
+				t.Errorf("%s: beside others, and not asked", c.a.Login)
 			}
 			if status, _, _ := ask(t, client, "POST", at+"/purpose", "purpose=curiosity"); status != http.StatusUnprocessableEntity {
 				t.Errorf("%s: a purpose that is none: %d", c.a.Login, status)

@@ -84,8 +84,5 @@ func (s *site) fromProvider(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	s.page(c, http.StatusOK, "signed-in.html", struct {
-		Frame
-		Next string
-	}{s.frame(c, "sign-in"), local(next, p.Account)})
+	s.goOn(c, local(next, p.Account))
 }

@@ -121,6 +121,8 @@ func (s *site) gate(may auth.Permission) gin.HandlerFunc {
 			s.see(c, home(me))
 		case me.ID != "":
 			s.sorry(c, http.StatusForbidden, "not-allowed")
+		case c.Request.Method == http.MethodGet && navigates(c.Request) && c.GetHeader("Sec-Fetch-Site") == "cross-site":
+			s.goOn(c, c.Request.URL.RequestURI())
 		case c.Request.Method == http.MethodGet && navigates(c.Request):
 			s.see(c, "/sign-in?"+url.Values{"next": {c.Request.URL.RequestURI()}}.Encode())
 		default:
@@ -140,6 +142,15 @@ func (s *site) see(c *gin.Context, path string) {
 	c.Header("Cache-Control", "no-store")
 	c.Redirect(http.StatusSeeOther, path)
 	c.Abort()
+}
+
+// goOn has a page of this server lead to another one: then the session's cookie is sent along, which it is not with what another site started,
+// redirects included.
+func (s *site) goOn(c *gin.Context, path string) {
+	s.page(c, http.StatusOK, "go-on.html", struct {
+		Frame
+		Next string
+	}{s.frame(c, "sign-in"), path})
 }
 
 // home is the first page that an account may see.
