@@ -91,7 +91,7 @@ func (p *place) checkedFilm(dir string) (address string, who *visitor.Visitor, s
 	if err := json.Unmarshal([]byte(first), &r); err != nil {
 		return "", nil, nil, fmt.Errorf("recordings: %w\n%s", err, list.out.Bytes())
 	}
-	link, err := p.do(nil, "camseal-server", append([]string{"account", "add", "--login", "bench", "--name", "Bench", "--role", "custodian"}, state...)...)
+	link, err := p.do(nil, "camseal-server", append([]string{"account", "add", "--login", "bench", "--name", "Bench", "--role", "custodian", "--body", "Bench"}, state...)...)
 	if err != nil {
 		return "", nil, nil, err
 	}
