@@ -29,7 +29,7 @@ import (
 const (
 	theVideo   = `document.querySelector('video')`
 	theVerdict = `document.querySelector('.verdict')`
-	theNotice  = `document.querySelector('.checked-notice')`
+	theNotice  = `document.querySelector('.stop')`
 )
 
 // longFilm is real footage, repeated until it is longer than what a browser reads ahead.
@@ -85,9 +85,9 @@ func TestCheckedPlayback(t *testing.T) {
 	s, recs, _ := withFootage(t, "--chunk-size", "256KiB")
 	w := openBrowser(t, s)
 	w.checkedPage(recs[film], "en")
-	w.run(chromedp.Evaluate(theVideo+`.play()`, nil))
+	w.run(chromedp.Evaluate(theVideo+`.play().catch(() => 0)`, nil))
 	w.until("the film to play", theVideo+`.currentTime > 1`)
-	w.run(chromedp.Evaluate(theVerdict+`.querySelector('button').click()`, nil))
+	w.run(chromedp.Evaluate(`document.querySelector('.check button').click()`, nil))
 	w.state("sound")
 	said := ask[string](w, theVerdict+`.textContent`)
 	for _, want := range []string{"17 of 17 checked in this browser, by this server's code and log key", `sealed \d+ times by the recorder's or dock's TPM`, `(\d) of (\d) receipts`, "No witnesses were given"} {
@@ -118,7 +118,7 @@ func TestCheckedDamage(t *testing.T) {
 	bad, gone := parts/2, parts*3/4
 	w := openBrowser(t, s)
 	w.checkedPage(rec, "en")
-	w.run(chromedp.Evaluate(theVideo+`.muted = true, `+theVideo+`.play()`, nil))
+	w.run(chromedp.Evaluate(theVideo+`.muted = true, `+theVideo+`.play().catch(() => 0)`, nil))
 	w.until("the film to play", theVideo+`.currentTime > 0.5`)
 	damage(t, s, rec, bad)
 	removeChunk(t, s, rec, gone)
@@ -126,10 +126,10 @@ func TestCheckedDamage(t *testing.T) {
 
 	length := ask[float64](w, theVideo+`.duration`)
 	from, until := length*float64(bad)*chunk/float64(len(long)), length*float64(bad+1)*chunk/float64(len(long))
-	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.currentTime = %f, `+theVideo+`.play()`, from-4), nil))
+	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.currentTime = %f, `+theVideo+`.play().catch(() => 0)`, from-4), nil))
 	w.until("words about the changed part", theNotice+`.textContent.includes('do not match')`)
 	at, text := ask[float64](w, theVideo+`.currentTime`), ask[string](w, theNotice+`.textContent`)
-	stated := regexp.MustCompile(`^Seconds (\d+) to (\d+) \(about\) do not match what the recorder sealed\. They are not shown\.`).FindStringSubmatch(text)
+	stated := regexp.MustCompile(`^✗ Seconds (\d+) to (\d+) \(about\) do not match what the recorder sealed\. They are not shown\.`).FindStringSubmatch(text)
 	if stated == nil {
 		t.Fatalf("it says %q", text)
 	}
@@ -147,18 +147,18 @@ func TestCheckedDamage(t *testing.T) {
 	w.until("playback behind the part", fmt.Sprintf(theVideo+`.currentTime > %f + 0.5 && !`+theVideo+`.paused`, until))
 	w.state("broken")
 
-	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.currentTime = %f, `+theVideo+`.play()`, length*float64(gone)*chunk/float64(len(long))-3), nil))
+	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.currentTime = %f, `+theVideo+`.play().catch(() => 0)`, length*float64(gone)*chunk/float64(len(long))-3), nil))
 	w.until("words about the part that is gone", theNotice+`.textContent.includes('are not in the vault any more')`)
 	if n := ask[int](w, theNotice+`.querySelectorAll('button').length`); n != 1 {
 		t.Errorf("%d ways are offered where there is nothing to show", n)
 	}
 
 	w.checkedPage(rec, "zh-CN")
-	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.muted = true, `+theVideo+`.currentTime = %f, `+theVideo+`.play()`, from-3), nil))
+	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.muted = true, `+theVideo+`.currentTime = %f, `+theVideo+`.play().catch(() => 0)`, from-3), nil))
 	w.until("words about the changed part", theNotice+`.textContent.includes('与记录仪签封的内容不一致')`)
 	w.run(chromedp.Evaluate(`[...`+theNotice+`.querySelectorAll('button')].find(b => b.textContent.startsWith('仍然显示')).click()`, nil))
 	w.until("the part to be shown, or words that it can't be", fmt.Sprintf(theVideo+`.currentTime > %f || `+theNotice+`.textContent.includes('无法解码')`, until))
-	if got := ask[string](w, `document.querySelector('.checked-badge:not([hidden])')?.textContent ?? ''`); got != "≠ 与签封不一致" {
+	if got := ask[string](w, `document.querySelector('.badges').textContent`); got != "✗ 与签封不一致" {
 		t.Errorf("what is not as sealed is marked %q", got)
 	}
 	w.state("broken")
@@ -225,7 +225,7 @@ func TestCheckedHole(t *testing.T) {
 	w.checkedPage(rec, "en")
 	length := ask[float64](w, theVideo+`.duration`)
 	from := length * hole * chunk / float64(len(long))
-	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.muted = true, `+theVideo+`.currentTime = %f, `+theVideo+`.play()`, from-3), nil))
+	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.muted = true, `+theVideo+`.currentTime = %f, `+theVideo+`.play().catch(() => 0)`, from-3), nil))
 	w.until("words about the hole", theNotice+`.textContent.includes('were lost by the device')`)
 	if got := ask[[]string](w, `[...`+theNotice+`.querySelectorAll('button')].map(b => b.textContent)`); len(got) != 1 || got[0] != "Go past it" {
 		t.Errorf("it offers %q", got)
@@ -236,7 +236,7 @@ func TestCheckedHole(t *testing.T) {
 	w.run(serviceworker.StopAllWorkers(), chromedp.Evaluate(theVideo+`.currentTime = 1`, nil))
 	w.until("playback from the begin again", `(v => v.currentTime > 1.5 && v.currentTime < 5)(`+theVideo+`)`)
 	w.until("the proofs", theVerdict+`.querySelector('[data-verdict]').textContent.startsWith('Something is missing')`)
-	w.run(chromedp.Evaluate(theVerdict+`.querySelector('button').click()`, nil))
+	w.run(chromedp.Evaluate(`document.querySelector('.check button').click()`, nil))
 	w.state("incomplete")
 	if got := ask[string](w, theVerdict+`.textContent`); !strings.Contains(got, "the device lost these bytes before they could be stored") {
 		t.Errorf("the verdict says %q", got)
@@ -278,8 +278,8 @@ func TestCheckedPhoto(t *testing.T) {
 	w.until("words about the changed part", theNotice+`.textContent.includes('do not match')`)
 	w.state("broken")
 	w.run(chromedp.Evaluate(theNotice+`.querySelector('button').click()`, nil))
-	w.until("the photo, marked", `(i => i.complete && i.naturalWidth > 0)(document.querySelector('.stage[data-marked] img'))`)
-	if got := ask[string](w, `document.querySelector('.checked-badge').textContent`); got != "≠ not as sealed" {
+	w.until("the photo, marked", `(i => i.complete && i.naturalWidth > 0)(document.querySelector('.screen.wrong img'))`)
+	if got := ask[string](w, `document.querySelector('.badges').textContent`); got != "✗ Not as sealed" {
 		t.Errorf("what is not as sealed is marked %q", got)
 	}
 	w.state("broken")
@@ -341,9 +341,9 @@ func TestCheckedLies(t *testing.T) {
 		}))
 		w.visit("/recordings/" + rec + "?lang=zh-CN")
 		w.state("unavailable")
-		w.run(chromedp.Evaluate(theVideo+`.play()`, nil))
+		w.run(chromedp.Evaluate(theVideo+`.play().catch(() => 0)`, nil))
 		w.until("the film to play", theVideo+`.currentTime > 0.5`)
-		if got := ask[string](w, `document.querySelector('.checked-badge:not([hidden])')?.textContent ?? ''`); got != "○ 未校验" {
+		if got := ask[string](w, `document.querySelector('.badges').textContent`); got != "○ 未校验" {
 			t.Errorf("what was not checked is marked %q", got)
 		}
 		w.shot("checked-no-worker")

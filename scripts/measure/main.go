@@ -34,6 +34,7 @@ var benches = []bench{
 	{"memory", memory},
 	{"speech", speech},
 	{"dock", docking},
+	{"review", review},
 	{"playback", playback},
 }
 

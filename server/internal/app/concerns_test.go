@@ -24,6 +24,9 @@ func (r *rig) concerned(id casefile.ID) (all []string) {
 	list, err := r.core.cases.Concerns(context.Background(), f)
 	check(r.t, err)
 	for _, c := range list {
+		if c.Key == "concern-calendar" { // hangs on the day of the test
+			continue
+		}
 		line := c.Key
 		for _, a := range c.Args {
 			line += fmt.Sprintf(" | %v", a)
@@ -204,6 +207,8 @@ func TestCalendar(t *testing.T) {
 	}
 	check(t, cases.SetCalendar(ctx, admin, next.Year(), next.Format(time.DateOnly), ""))
 	check(t, cases.SetCalendar(ctx, admin, 2061, "2061-02-01 2061-02-02", "2061-02-05"))
+	other, err := cases.Open(ctx, keeper, described())
+	check(t, err)
 	id, err := cases.Open(ctx, keeper, described())
 	check(t, err)
 	_, err = cases.AddDocument(ctx, keeper, id, casefile.Document{Name: "笔录.pdf", Kind: casefile.InquiryRecord, Signature: casefile.Signed}, strings.NewReader(pdf("a")))
@@ -215,8 +220,28 @@ func TestCalendar(t *testing.T) {
 		t.Errorf("due %s, without the day off %s", due, usual)
 	}
 	check(t, cases.SetCalendar(ctx, admin, next.Year(), "", ""))
+	// In a year of which nobody knows the holidays the case says so, until they are entered.
+	r.pass(24 * time.Hour * 365 * 36)
+	unknown := r.now().In(cases.Zone).Year()
+	warned := func() bool {
+		f, err := r.core.cases.File(ctx, keeper, other)
+		check(t, err)
+		list, err := r.core.cases.Concerns(ctx, f)
+		check(t, err)
+		return slices.ContainsFunc(list, func(c casework.Concern) bool { return c.Key == "concern-calendar" })
+	}
+	if !warned() {
+		t.Errorf("nobody knows %d, and nothing says so", unknown)
+	}
+	for _, y := range []int{unknown, unknown + 1} {
+		check(t, r.core.cases.SetCalendar(ctx, admin, y, fmt.Sprintf("%d-01-01", y), ""))
+	}
+	if warned() {
+		t.Errorf("%d was entered, and still not known", unknown)
+	}
+	r.pass(-24 * time.Hour * 365 * 36)
 	r.reindexed()
-	for lang, words := range map[string][]string{"en": {"Calendar of working days", "2061-02-01 2061-02-02", "entered here", "not known yet"}, "zh-CN": {"工作日历", "已录入", "内置节假日表"}} {
+	for lang, words := range map[string][]string{"en": {"Calendar of working days", "2061-02-01 2061-02-02", "entered here", "not known yet"}, "zh-CN": {"工作日历", "已录入"}} {
 		status, _, body, err := r.get("/calendar?lang=" + lang)
 		check(t, err)
 		if status != 200 {

@@ -109,6 +109,7 @@ func (s *settings) checkCatalog() error {
 	if err == nil && u.User != nil {
 		_, inside = u.User.Password()
 	}
+	inside = inside || err == nil && u.Query().Has("password")
 	switch {
 	case s.Catalog == "" && s.CatalogPassword != "":
 		return usagef("catalog-password-file without catalog")

@@ -36,6 +36,7 @@ func TestWrongUsage(t *testing.T) {
 		{[]string{"run", "--state", dir, "--retention", "soon"}, "90d"},
 		{[]string{"run", "--state", dir, "--catalog", "mysql://x"}, "postgres://"},
 		{[]string{"run", "--state", dir, "--catalog", "postgres://u:secret@h/d"}, "catalog-password-file"},
+		{[]string{"run", "--state", dir, "--catalog", "postgres://h/d?password=secret"}, "catalog-password-file"},
 		{[]string{"run", "--state", dir, "--catalog-password-file", file}, "without catalog"},
 		{[]string{"run", "--state", dir}, "init"},
 		{[]string{"device", "list", "--state", dir}, "init"},

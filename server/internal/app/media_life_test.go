@@ -117,7 +117,7 @@ func TestWithoutFFmpeg(t *testing.T) {
 	if status != 200 || err != nil || !bytes.Contains(page, []byte("ffmpeg does not run on this server")) || bytes.Contains(page, []byte("/derive\"")) {
 		t.Errorf("%d %v\n%s", status, err, page)
 	}
-	if status, body := r.post("/recordings/" + rec.String() + "/derive"); status != 409 {
+	if status, _, body := r.post("/recordings/"+rec.String()+"/derive", nil); status != 409 {
 		t.Errorf("a copy was asked for: %d %s", status, body)
 	}
 	r.stop()

@@ -6,9 +6,6 @@ import (
 	"encoding/json"
 	"image"
 	"image/jpeg"
-	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -86,21 +83,6 @@ func looked(t *testing.T, r *rig, d *device, rec evidence.RecordingID) (row db.M
 }
 
 func withMedia(s *settings) { s.MediaWorkers = 1 }
-
-// post sends a form as the page does.
-func (r *rig) post(path string) (int, string) {
-	r.t.Helper()
-	req, err := http.NewRequest("POST", r.page+path, strings.NewReader(url.Values{}.Encode()))
-	check(r.t, err)
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Origin", r.page)
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	check(r.t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	check(r.t, err)
-	return resp.StatusCode, string(body)
-}
 
 func picture(t *testing.T, r *rig, path string) image.Image {
 	t.Helper()
@@ -199,7 +181,7 @@ func TestDerivedCopy(t *testing.T) {
 		t.Fatalf("%v\n%s", err, page)
 	}
 	for range 2 {
-		if status, body := r.post(at + "/derive"); status != 303 {
+		if status, _, body := r.post(at+"/derive", nil); status != 303 {
 			t.Fatalf("%d %s", status, body)
 		}
 	}
@@ -273,7 +255,7 @@ func derivedOverS3(t *testing.T, r *rig, d *device) {
 		t.Errorf("%+v", row)
 	}
 	at := "/recordings/" + rec.String()
-	if status, body := r.post(at + "/derive"); status != 303 {
+	if status, _, body := r.post(at+"/derive", nil); status != 303 {
 		t.Fatalf("%d %s", status, body)
 	}
 	await(t, r, "derived copy", 2*time.Minute, func() bool { status, _, _, _ := r.get(at + "/derived"); return status == 200 })

@@ -311,6 +311,25 @@ func (r *rig) get(path string, header ...string) (int, http.Header, []byte, erro
 	}
 }
 
+// post sends a form as a custodian does, and returns where the answer leads to and what it holds.
+func (r *rig) post(path string, form url.Values) (status int, to, body string) {
+	r.t.Helper()
+	v := r.as(auth.Custodian)
+	req, err := http.NewRequest("POST", r.page+path, strings.NewReader(form.Encode()))
+	check(r.t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Origin", r.page)
+	for _, c := range v.Jar.Cookies(req.URL) {
+		req.AddCookie(c)
+	}
+	resp, err := v.RoundTrip(req)
+	check(r.t, err)
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	check(r.t, err)
+	return resp.StatusCode, resp.Header.Get("Location"), string(raw)
+}
+
 // verified checks a bundle with the rig's own log key and expects the given verdict.
 func (r *rig) verified(path string, want verify.Verdict) *verify.Report {
 	r.t.Helper()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,16 @@ func TestWithTheVaultInS3(t *testing.T) {
 	check(t, err)
 	r.verified(path, verify.Verified)
 	derivedOverS3(t, r, d)
+	ctx := context.Background()
+	id, err := r.core.cases.Open(ctx, keeper, described())
+	check(t, err)
+	doc, err := r.core.cases.AddDocument(ctx, keeper, id, notice("a.pdf"), strings.NewReader(pdf("a")))
+	check(t, err)
+	_, from, err := r.core.cases.OpenDocument(ctx, keeper, id, doc.Hash)
+	check(t, err)
+	if got, err := io.ReadAll(from); err != nil || string(got) != pdf("a") || from.Close() != nil {
+		t.Errorf("the document came back as %q, %v", got, err)
+	}
 	before, _ := everything(t, r, []evidence.RecordingID{rec})
 	r.loseCatalog()
 	check(t, reindexCommand{}.Run(r.env))

@@ -20,6 +20,9 @@ func (f *File) Apply(e Event) {
 		}
 	}
 	f.Events = append(f.Events, e)
+	for k, v := range e.Detail {
+		f.bytes += len(k) + len(v)
+	}
 }
 
 // step says what an event changes, or with *Refused why the file does not allow it. It looks at nothing but the file and the event: these

@@ -214,6 +214,8 @@ type File struct {
 	Decision      *Decision
 	Holds         []HoldOn
 	Events        []Event
+
+	bytes int // of the events' details
 }
 
 // Event is a custody event about the case.
@@ -290,3 +292,6 @@ func OfficersOf(text string) (out []evidence.Officer) {
 	}
 	return out
 }
+
+// Bytes is how much the events say, in bytes.
+func (f *File) Bytes() int { return f.bytes }

@@ -184,7 +184,7 @@ func TestRandomActsKeepTheRules(t *testing.T) {
 				t.Fatalf("%s: before it was recorded %v, after %q", act, refusal, got.Void)
 			}
 			if got.Void != "" {
-				was.Events = f.Events
+				was.Events, was.bytes = f.Events, f.bytes
 				if !reflect.DeepEqual(was, *f) || !reflect.DeepEqual(before, f.Values) {
 					t.Fatalf("%s is void (%s) and changed the file", act, got.Void)
 				}

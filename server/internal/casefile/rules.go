@@ -28,8 +28,12 @@ var Reasons = []string{"unknown", "text", "too-long", "no-text", "role", "no-bod
 
 func refused(why string) *Refused { return &Refused{Key: "rule-" + why} }
 
-// MaxEvents is how many events a case may have before no more material is taken in; it can be submitted, reviewed and decided all the same.
-const MaxEvents = 4000
+// How many events, and how many bytes of what they say, a case may have before no more material is taken in; it can be submitted, reviewed and
+// decided all the same. A case is read whole, and these bound what that costs.
+const (
+	MaxEvents = 4000
+	MaxBytes  = 8 << 20
+)
 
 // MaxDocument is the largest document, in bytes.
 const MaxDocument = 2 << 30
@@ -119,7 +123,7 @@ func (f *File) handled(body string) error {
 func (f *File) loose() error {
 	switch f.State {
 	case Open, Returned:
-		if len(f.Events) >= MaxEvents {
+		if len(f.Events) >= MaxEvents || f.bytes >= MaxBytes {
 			return refused("full")
 		}
 		return nil

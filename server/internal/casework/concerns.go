@@ -13,6 +13,7 @@ import (
 	"camseal/server/internal/casefile"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/workdays"
 )
 
 // Concern is something about a case that a person should look at: Key is a text's key, Args fill it in.
@@ -53,16 +54,32 @@ func (c *Cases) Concerns(ctx context.Context, f *casefile.File) ([]Concern, erro
 		return nil, err
 	}
 	out = append(out, footage...)
-	if n := len(f.Rounds); n > 0 && f.State == casefile.InReview {
-		calendar, err := c.Calendar(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if year := time.UnixMilli(f.Rounds[n-1].Due).In(c.Zone).Year(); !calendar.Known(year) {
-			out = append(out, Concern{Key: "concern-calendar", Args: []any{year}})
-		}
+	year, err := c.unknownYear(ctx, f)
+	if year > 0 {
+		out = append(out, Concern{Key: "concern-calendar", Args: []any{year}})
 	}
-	return out, nil
+	return out, err
+}
+
+// unknownYear returns the year in which the term ends, or would if the case were submitted now, if its holidays are not known; else 0.
+func (c *Cases) unknownYear(ctx context.Context, f *casefile.File) (int, error) {
+	calendar, err := c.Calendar(ctx)
+	if err != nil {
+		return 0, err
+	}
+	due := time.Time{}
+	switch f.State {
+	case casefile.InReview:
+		due = time.UnixMilli(f.Rounds[len(f.Rounds)-1].Due)
+	case casefile.Open, casefile.Returned:
+		due = calendar.Due(c.Book.Now(), workdays.ReviewDays)
+	default:
+		return 0, nil
+	}
+	if year := due.In(c.Zone).Year(); !calendar.Known(year) {
+		return year, nil
+	}
+	return 0, nil
 }
 
 // officers compares the case's officers with the register (R13).

@@ -222,7 +222,7 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 	case ActAccountMade, ActAccountChanged, ActAccountDisabled, ActAccountEnabled:
 		return applyAccount(ctx, q, e, &ev)
 	}
-	if err := applyCase(ctx, q, e, &ev, raw); err != nil || ev.Device == nil {
+	if err := p.applyCase(ctx, q, e, &ev, raw); err != nil || ev.Device == nil {
 		return err
 	}
 	switch ev.Act {

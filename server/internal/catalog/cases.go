@@ -28,20 +28,50 @@ const (
 	DetailText   = "text"
 )
 
+// folded keeps the files of cases that were applied last, so that an event costs the same however many there were before it. It belongs to the one
+// follower of the log, and is dropped whenever a transaction fails.
+type folded struct {
+	files map[casefile.ID]*casefile.File
+	bytes int
+}
+
+// keptCases is how many bytes of events are kept folded.
+const keptCases = 32 << 20
+
+func (k *folded) file(ctx context.Context, q *db.Queries, id casefile.ID) (*casefile.File, error) {
+	if f, ok := k.files[id]; ok {
+		return f, nil
+	}
+	f, err := foldCase(ctx, q, id)
+	if err != nil {
+		return nil, err
+	}
+	if k.bytes += f.Bytes(); k.files == nil || k.bytes > keptCases {
+		k.files, k.bytes = map[casefile.ID]*casefile.File{}, f.Bytes()
+	}
+	k.files[id] = f
+	return f, nil
+}
+
 // applyCase brings a custody event about a case into the tables. The case is folded from all its events, so that what an event that the rules do
 // not allow changes is nothing, here as anywhere.
-func applyCase(ctx context.Context, q *db.Queries, e ledger.Entry, ev *evidence.CustodyEvent, raw []byte) error {
+func (p *Projector) applyCase(ctx context.Context, q *db.Queries, e ledger.Entry, ev *evidence.CustodyEvent, raw []byte) error {
 	event, id, ok := casefile.FromCustody(ev, e.Index)
 	if !ok {
 		return nil
 	}
-	err := q.InsertCaseEvent(ctx, db.InsertCaseEventParams{LogIndex: int64(e.Index), CaseID: string(id), Event: string(raw)})
+	f, err := p.cases.file(ctx, q, id)
 	if err != nil {
 		return err
 	}
-	f, err := foldCase(ctx, q, id)
-	if err != nil || f.ID == "" {
+	err = q.InsertCaseEvent(ctx, db.InsertCaseEventParams{LogIndex: int64(e.Index), CaseID: string(id), Event: string(raw)})
+	if err != nil {
 		return err
+	}
+	was := f.Bytes()
+	f.Apply(event)
+	if p.cases.bytes += f.Bytes() - was; f.ID == "" {
+		return nil
 	}
 	s := f.Summary()
 	err = q.PutCase(ctx, db.PutCaseParams{ID: string(id), Number: s.Number, Title: s.Title, Party: s.Party, Body: s.Body, ReviewBody: s.ReviewBody,
@@ -112,7 +142,18 @@ func (c *Catalog) Cases(ctx context.Context, q CaseQuery) (out []casefile.Summar
 	if q.Text != "" {
 		p.Pattern = "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(lowered(q.Text)) + "%"
 	}
-	rows, err := c.q.CasesBefore(ctx, p)
+	if q.Due > 0 && q.State == "" {
+		p.State = string(casefile.InReview) // no other has a term
+	}
+	var rows []db.Case
+	switch { // the same question, so that each finds its index
+	case p.BodyKey != "":
+		rows, err = c.q.CasesOfBody(ctx, db.CasesOfBodyParams(p))
+	case p.State != "":
+		rows, err = c.q.CasesInState(ctx, db.CasesInStateParams(p))
+	default:
+		rows, err = c.q.CasesBefore(ctx, p)
+	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("list cases: %w", err)
 	}

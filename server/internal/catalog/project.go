@@ -43,6 +43,7 @@ type Projector struct {
 	log   Log
 	vkey  string
 	slog  *slog.Logger
+	cases folded
 
 	mu      sync.Mutex
 	size    uint64 // leaves applied
@@ -242,6 +243,7 @@ func (p *Projector) applyTogether(ctx context.Context, entries []ledger.Entry) e
 		return advance(ctx, q, p.Size(), next)
 	})
 	if err != nil {
+		p.cases = folded{}
 		return err
 	}
 	for _, w := range walked {

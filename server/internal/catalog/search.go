@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"camseal/pkg/evidence"
 	"camseal/server/internal/catalog/db"
@@ -15,12 +14,14 @@ import (
 const (
 	CountedUpTo = 1000 // results; more are "more"
 	firstChunk  = 200
-	nextChunk   = 2000
-	countUpTo   = 4096 // entries, to find the rarest token
-	maxExpand   = 32   // tokens that begin alike
-	maxTerms    = 40   // of a text; more are not looked for
-	maxOptional = 2    // pairs of characters that are looked up before the phrase itself is
+	maxChunk    = 2000
+	maxExpand   = 32  // tokens that begin alike
+	maxTerms    = 100 // of a text; more are not looked for
+	maxOptional = 2   // pairs of characters that are looked up before the phrase itself is
 )
+
+// countUpTo are how far entries are counted to find the rarest token: most searches have one that is rare.
+var countUpTo = []int32{256, 4096}
 
 // maxScan is how many entries of the rarest token are looked at; tests change it.
 var maxScan = 10_000
@@ -81,25 +82,6 @@ func (c *Catalog) Search(ctx context.Context, q Query, after Place, n int) (f Fo
 	return f, wrapSearch(err)
 }
 
-// numbered returns recordings by their numbers, some at a time: the database need not understand the same question again for each.
-func (c *Catalog) numbered(ctx context.Context, list []Place) (out []Listed, err error) {
-	for some := range slices.Chunk(list, 10) {
-		var n [10]int64
-		for i, p := range some {
-			n[i] = p.Num
-		}
-		rows, err := c.q.RecordingsNumbered(ctx, db.RecordingsNumberedParams{N0: n[0], N1: n[1], N2: n[2], N3: n[3], N4: n[4], N5: n[5], N6: n[6],
-			N7: n[7], N8: n[8], N9: n[9]})
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range rows {
-			out = append(out, Listed{Recording: r.Recording, Class: r.Class})
-		}
-	}
-	return out, nil
-}
-
 func wrapSearch(err error) error {
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
@@ -124,24 +106,17 @@ func (s *search) plan(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for i := range terms {
-		t := &terms[i]
-		if len(t.tokens) == 0 {
-			if t.like == "" {
-				return false, nil
-			}
-			t.count = countUpTo + 1
-			continue
-		}
-		for _, token := range t.tokens {
-			n, err := s.c.q.CountToken(ctx, db.CountTokenParams{Token: token, Since: s.query.From, Upto: s.query.Until - 1, Page: countUpTo})
-			if err != nil {
+	for _, limit := range countUpTo {
+		rare := false
+		for i := range terms {
+			t := &terms[i]
+			if err := s.size(ctx, t, limit); err != nil || t.count == 0 {
 				return false, err
 			}
-			t.count += n
+			rare = rare || t.count < int64(limit)
 		}
-		if t.count == 0 {
-			return false, nil
+		if rare {
+			break
 		}
 	}
 	slices.SortStableFunc(terms, func(a, b term) int { return cmp.Compare(a.count, b.count) })
@@ -163,6 +138,22 @@ func (s *search) plan(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
+// size counts a term's entries up to a limit. A term without tokens has more than any other, or none if it can't be met.
+func (s *search) size(ctx context.Context, t *term, limit int32) error {
+	t.count = 0
+	if len(t.tokens) == 0 && t.like != "" {
+		t.count = evidence.MaxInt
+	}
+	for _, token := range t.tokens {
+		n, err := s.c.q.CountToken(ctx, db.CountTokenParams{Token: token, Since: s.query.From, Upto: s.query.Until - 1, Page: limit})
+		if err != nil {
+			return err
+		}
+		t.count += n
+	}
+	return nil
+}
+
 // terms takes the query apart. A term with neither tokens nor pattern can't be met.
 func (s *search) terms(ctx context.Context) (out []term, err error) {
 	for _, tokens := range s.query.Facets {
@@ -172,7 +163,10 @@ func (s *search) terms(ctx context.Context) (out []term, err error) {
 		out = append(out, term{tokens: tokens})
 	}
 	words := runs(s.query.Text)
-	for _, r := range words[:min(len(words), maxTerms)] {
+	for i, r := range words[:min(len(words), maxTerms)] {
+		if slices.Contains(words[:i], r) {
+			continue
+		}
 		chars := []rune(r.text)
 		if r.han && len(chars) > 1 {
 			for i := 1; i < len(chars) && i <= maxTerms; i++ {
@@ -240,7 +234,8 @@ func (s *search) scan(ctx context.Context, after Place) (ended bool, err error) 
 		if err != nil || n < chunk && len(s.found) < s.want {
 			return err == nil, err
 		}
-		seen, chunk = seen+n, nextChunk
+		seen += n
+		chunk = min(max(firstChunk, (s.want-len(s.found))*seen/max(1, len(s.found))*5/4), maxChunk)
 	}
 	if len(s.found) > s.want {
 		s.found = s.found[:s.want]
@@ -281,90 +276,4 @@ func (s *search) step(ctx context.Context, n int) (int, error) {
 		s.last = e.Place
 	}
 	return len(list), nil
-}
-
-// statement is SQL with its values.
-type statement struct {
-	strings.Builder
-	args []any
-}
-
-func (t *statement) add(text string) { t.WriteString(text) }
-
-// value adds a placeholder.
-func (t *statement) value(v any) {
-	t.args = append(t.args, v)
-	fmt.Fprintf(t, "$%d", len(t.args))
-}
-
-// text is the query for the next n entries of the driver, each with whether it meets the terms.
-func (s *search) text(n int) *statement {
-	t := &statement{}
-	t.add("SELECT d.at, d.num, CASE WHEN ")
-	if len(s.driver) > 0 {
-		t.add("EXISTS (SELECT 1 FROM recordings AS r WHERE r.num = d.num AND r.shown = 1) AND ")
-	}
-	for _, m := range s.must {
-		if m.tokens != nil {
-			t.add("EXISTS (SELECT 1 FROM tokens AS t WHERE t.token ")
-			t.oneOf(m.tokens)
-			t.add(" AND t.at = d.at AND t.num = d.num) AND ")
-		}
-		if m.like != "" {
-			t.add("EXISTS (SELECT 1 FROM texts AS x WHERE x.num = d.num AND x.body LIKE ")
-			t.value(m.like)
-			t.add(") AND ")
-		}
-	}
-	t.add("1 = 1 THEN 1 ELSE 0 END FROM (")
-	s.entries(t, n)
-	t.add(") AS d")
-	return t
-}
-
-func (t *statement) oneOf(tokens []string) {
-	t.add("IN (")
-	for i, token := range tokens {
-		if i > 0 {
-			t.add(", ")
-		}
-		t.value(token)
-	}
-	t.add(")")
-}
-
-// entries are the next n of the driver: of each of its tokens, and then of these.
-func (s *search) entries(t *statement, n int) {
-	one := func(from string, token string) {
-		t.add("SELECT at, num FROM " + from)
-		if token != "" {
-			t.value(token)
-		}
-		t.add(" AND at >= ")
-		t.value(s.query.From)
-		t.add(" AND at <= ")
-		t.value(s.last.At)
-		t.add(" AND (at < ")
-		t.value(s.last.At)
-		t.add(" OR num < ")
-		t.value(s.last.Num)
-		t.add(fmt.Sprintf(") ORDER BY at DESC, num DESC LIMIT %d", n))
-	}
-	switch len(s.driver) {
-	case 0:
-		one("recordings WHERE shown = 1", "")
-	case 1:
-		one("tokens WHERE token = ", s.driver[0])
-	default:
-		t.add("SELECT at, num FROM (")
-		for i, token := range s.driver {
-			if i > 0 {
-				t.add(" UNION ")
-			}
-			t.add("SELECT * FROM (")
-			one("tokens WHERE token = ", token)
-			t.add(fmt.Sprintf(") AS d%d", i))
-		}
-		t.add(fmt.Sprintf(") AS u ORDER BY at DESC, num DESC LIMIT %d", n))
-	}
 }

@@ -20,7 +20,7 @@ import (
 
 // Kinds of facets: what is said of a recording, exactly.
 const (
-	FacetDevice     = "dev"
+	FacetDevice     = "dev"    // its id, and the part of it that people read
 	FacetSerial     = "serial" // of the recorder
 	FacetDepartment = "dept"
 	FacetPlace      = "place"
@@ -34,6 +34,7 @@ const (
 	FacetKind       = "kind"
 	FacetNeeds      = "needs" // NeedsPerson, NeedsCaseHeader
 	FacetLink       = "link"  // id of a case that the recording is tied to
+	FacetBody       = "body"  // the handling body of such a case
 )
 
 // Values of FacetNeeds.
@@ -98,7 +99,7 @@ func facetsOf(r db.Recording) ([]string, error) {
 	if err := json.Unmarshal([]byte(r.Officers), &officers); err != nil {
 		return nil, fmt.Errorf("officers of %s: %w", r.Rec, err)
 	}
-	out := []string{Facet(FacetDevice, r.Device), Facet(FacetSerial, r.Serial), Facet(FacetDepartment, r.Department), Facet(FacetPlace, r.Place),
+	out := []string{Facet(FacetDevice, r.Device), Facet(FacetDevice, shortDevice(r.Device)), Facet(FacetSerial, r.Serial), Facet(FacetDepartment, r.Department), Facet(FacetPlace, r.Place),
 		Facet(FacetCause, r.Cause), Facet(FacetActivity, r.Activity), Facet(FacetCase, r.CaseNumber), Facet(FacetGrade, r.Grade),
 		Facet(FacetState, StateOf(r)), Facet(FacetKind, r.Kind)}
 	for _, o := range officers {
@@ -112,6 +113,15 @@ func facetsOf(r db.Recording) ([]string, error) {
 		out = append(out, Facet(FacetNeeds, NeedsPerson))
 	}
 	return distinct(out), nil
+}
+
+// shortDevice is DeviceID.Short of an id in a row.
+func shortDevice(id string) string {
+	d, err := evidence.ParseDeviceID(id)
+	if err != nil {
+		return ""
+	}
+	return d.Short()
 }
 
 // distinct sorts tokens and drops empty and equal ones.
@@ -138,12 +148,30 @@ func changeFacets(ctx context.Context, q *db.Queries, old, row db.Recording) err
 			err = q.DeleteToken(ctx, db.DeleteTokenParams{Token: token, At: row.At, Num: row.Num})
 		}
 	}
-	for _, token := range is {
-		if _, was := slices.BinarySearch(was, token); !was && err == nil {
-			err = q.InsertToken(ctx, db.InsertTokenParams{Token: token, At: row.At, Num: row.Num})
+	added := slices.DeleteFunc(slices.Clone(is), func(token string) bool {
+		_, there := slices.BinarySearch(was, token)
+		return there
+	})
+	if err != nil {
+		return err
+	}
+	return insertTokens(ctx, q, row, added)
+}
+
+// insertTokens gives a recording tokens, some at a time: each statement takes the database as long as many rows do.
+func insertTokens(ctx context.Context, q *db.Queries, row db.Recording, tokens []string) error {
+	for some := range slices.Chunk(tokens, 16) {
+		var t [16]string
+		for i := range t {
+			t[i] = some[min(i, len(some)-1)] // what is there twice goes in once
+		}
+		err := q.InsertTokens(ctx, db.InsertTokensParams{At: row.At, Num: row.Num, T0: t[0], T1: t[1], T2: t[2], T3: t[3], T4: t[4], T5: t[5], T6: t[6], T7: t[7],
+			T8: t[8], T9: t[9], T10: t[10], T11: t[11], T12: t[12], T13: t[13], T14: t[14], T15: t[15]})
+		if err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // SetFacet gives a recording a facet that is not in its row, such as FacetLink, or takes it away. A recording that is not known has none.
@@ -155,11 +183,11 @@ func SetFacet(ctx context.Context, q *db.Queries, k RecordingKey, kind, value st
 	if err != nil {
 		return err
 	}
-	if token := Facet(kind, value); on {
-		return q.InsertToken(ctx, db.InsertTokenParams{Token: token, At: row.At, Num: row.Num})
-	} else {
-		return q.DeleteToken(ctx, db.DeleteTokenParams{Token: token, At: row.At, Num: row.Num})
+	token := Facet(kind, value)
+	if on {
+		return insertTokens(ctx, q, row, distinct([]string{token}))
 	}
+	return q.DeleteToken(ctx, db.DeleteTokenParams{Token: token, At: row.At, Num: row.Num})
 }
 
 // AddText makes a recording findable by texts that are said of it, once for a seq: of a statement, or for a custody event its log index below
@@ -180,13 +208,17 @@ func addText(ctx context.Context, q *db.Queries, row db.Recording, seq int64, li
 	if len(tokens) == 0 {
 		return nil
 	}
-	err := q.InsertText(ctx, db.InsertTextParams{Num: row.Num, Seq: seq, Body: body})
-	for _, token := range tokens {
-		if err == nil {
-			err = q.InsertToken(ctx, db.InsertTokenParams{Token: token, At: row.At, Num: row.Num})
-		}
+	if err := q.InsertText(ctx, db.InsertTextParams{Num: row.Num, Seq: seq, Body: body}); err != nil {
+		return err
 	}
-	return err
+	return insertTokens(ctx, q, row, tokens)
+}
+
+// IndexOf returns what table texts and table tokens have of a recording with these texts, for those who fill many rows at once.
+func IndexOf(row db.Recording, list ...string) (body string, tokens []string, err error) {
+	facets, err := facetsOf(row)
+	body, tokens = indexed(list)
+	return body, append(tokens, facets...), err
 }
 
 // indexed returns the runs of some texts as table texts has them, and their tokens: words, and of Han the pairs of characters and the last one.

@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// BenchmarkPictures makes all pictures of a quarter of a minute of real 1080p footage, and a derived copy of it; the metric is seconds for a minute of footage.
+// BenchmarkPictures makes all pictures of half a minute of real 1080p footage, and a derived copy of it; the metric is seconds for a minute of footage.
 func BenchmarkPictures(b *testing.B) {
-	const minutes = 0.25
+	const minutes = 0.5
 	name := filepath.Join(b.TempDir(), "long.mp4")
-	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-stream_loop", "99", "-i", samples+"movie1/VID_20191220_170832.mp4", "-c", "copy", "-t", "15", name).CombinedOutput()
+	out, err := exec.Command("ffmpeg", "-nostdin", "-loglevel", "error", "-stream_loop", "99", "-i", samples+"movie1/VID_20191220_170832.mp4", "-c", "copy", "-t", "30", name).CombinedOutput()
 	if err != nil {
 		b.Fatalf("%v %s", err, out)
 	}

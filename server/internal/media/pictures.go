@@ -32,7 +32,7 @@ const (
 	tileEvery   = 500 * time.Millisecond // at least
 	maxPeaks    = 2000
 	waveRate    = 8000
-	keysOnly    = 20 * time.Second // longer footage: only whole pictures are decoded for the strip
+	keysOnly    = 10 * time.Second // longer footage: only whole pictures are decoded for the strip
 	maxPicture  = 16 << 20         // bytes
 )
 

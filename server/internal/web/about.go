@@ -36,6 +36,7 @@ type about struct {
 	Notes    []catalog.Said[evidence.Note]
 	Note     *catalog.Said[evidence.Note] // the newest
 	Marks    []catalog.Said[evidence.Mark]
+	Marked   []db.ViewerMark     // by people who looked at it
 	Due      int64               // until when the first header had to be there
 	Register *transport.Register // nil: there is none, or it can't be read
 	Unread   bool                // it can't be read
@@ -75,10 +76,15 @@ func (a attempt) Whole() bool { return a.Standing >= catalog.StandingClosed }
 func (s *site) about(ctx context.Context, r db.Recording) (a about, err error) {
 	a.Due = r.OpenedAt + s.HeaderDeadline.Milliseconds()
 	a.Register, a.Unread = s.register(ctx)
-	var errs [5]error
+	key, err := keyOf(r)
+	if err != nil {
+		return a, err
+	}
+	var errs [6]error
 	a.Headers, errs[0] = s.Catalog.Headers(ctx, r, shownHeaders)
 	a.Notes, errs[1] = s.Catalog.Notes(ctx, r, shownHeaders)
 	a.Marks, errs[2] = s.Catalog.Marks(ctx, r, shownMarks)
+	a.Marked, errs[5] = s.Catalog.ViewerMarks(ctx, key.Device, key.Rec, shownMarks)
 	a.Beside, errs[3] = s.Catalog.Neighbours(ctx, r)
 	a.Attempts, a.More, errs[4] = s.attempts(ctx, r)
 	if err := errors.Join(errs[:]...); err != nil {

@@ -15,62 +15,17 @@ import (
 )
 
 const (
-	perPage         = 50
-	shownWithout    = 20
-	shownUnrecorded = 20
+	perPage = 50
 )
-
-// list shows the recordings, newest first, and on the first page those that need a person above them.
-func (s *site) list(c *gin.Context) {
-	at, rec, ok := after(c)
-	if !ok {
-		s.sorry(c, 400, "no-page")
-		return
-	}
-	first := c.Query("before") == ""
-	ctx, me := c.Request.Context(), s.me(c)
-	list, err := s.Catalog.Shown(ctx, at, rec, perPage+1)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	count, err := s.Catalog.CountShown(ctx)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	data := struct {
-		Frame
-		Rows       []row
-		People     []row
-		Without    int64 // recordings that need a header
-		Unrecorded []db.Unrecorded
-		Acts       int64 // that were not recorded
-		Count      int64
-		First      bool
-		Next       string
-	}{Frame: s.frame(c, "recordings"), Count: count, First: first}
-	if len(list) > perPage {
-		list = list[:perPage]
-		data.Next = next("/recordings", list[perPage-1].OpenedAt, list[perPage-1].Rec)
-	}
-	if data.Rows, err = s.rows(ctx, me, list); err == nil && first {
-		data.People, data.Without, err = s.people(ctx, me, data.Rows)
-	}
-	if err == nil && first {
-		data.Unrecorded, data.Acts, err = s.unrecorded(ctx)
-	}
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	s.page(c, 200, "list.html", data)
-}
 
 // rows describes recordings of a list.
 func (s *site) rows(ctx context.Context, me auth.Account, list []catalog.Listed) (out []row, err error) {
 	reg, _ := s.register(ctx)
 	looks, err := s.looks(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	shared, err := s.Catalog.Shared(ctx, list)
 	if err != nil {
 		return nil, err
 	}
@@ -86,39 +41,14 @@ func (s *site) rows(ctx context.Context, me auth.Account, list []catalog.Listed)
 		if err := s.describe(&v, reg); err != nil {
 			return nil, err
 		}
-		if v.Others, _, err = s.attempts(ctx, r.Recording); err != nil {
-			return nil, err
+		if shared[r.Original] {
+			if v.Others, _, err = s.attempts(ctx, r.Recording); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, v)
 	}
 	return out, nil
-}
-
-// people returns what needs a person: the oldest recordings without header, and of the given ones those that are not whole.
-func (s *site) people(ctx context.Context, me auth.Account, rows []row) (out []row, without int64, err error) {
-	list, without, err := s.Catalog.WithoutHeader(ctx, shownWithout)
-	if err != nil {
-		return nil, 0, err
-	}
-	if out, err = s.rows(ctx, me, list); err != nil {
-		return nil, 0, err
-	}
-	for _, v := range rows {
-		if v.Person && !v.Needs {
-			out = append(out, v)
-		}
-	}
-	return out, without, nil
-}
-
-// unrecorded returns the newest acts that were not recorded, and how many there are.
-func (s *site) unrecorded(ctx context.Context) ([]db.Unrecorded, int64, error) {
-	list, err := s.Catalog.Unrecorded(ctx, evidence.MaxInt, "", shownUnrecorded)
-	if err != nil {
-		return nil, 0, err
-	}
-	count, err := s.Catalog.CountUnrecorded(ctx)
-	return list, count, err
 }
 
 // unrecordedPage shows acts that were not recorded, newest first.

@@ -25,8 +25,10 @@ func (s *site) routes() []Route {
 		s.signInRoutes(),
 		s.providerRoutes(),
 		s.peopleRoutes(),
+		s.searchRoutes(),
 		s.recordingRoutes(),
 		s.checkedRoutes(),
+		s.playerRoutes(),
 		s.mediaRoutes(),
 		s.caseRoutes(),
 		s.calendarRoutes(),
@@ -45,7 +47,6 @@ func (s *site) commonRoutes() []Route {
 
 func (s *site) recordingRoutes() []Route {
 	return []Route{
-		{"GET", "/recordings", auth.SeeRecordings, s.list},
 		{"GET", "/unrecorded", auth.SeeRecordings, s.unrecordedPage},
 		{"GET", "/recordings/:rec", auth.SeeRecordings, s.recording},
 		{"GET", "/recordings/:rec/original", auth.SeeRecordings, s.original},

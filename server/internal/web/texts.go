@@ -58,8 +58,10 @@ func accepted(c *gin.Context) []language.Tag {
 // texts are the words of the pages, by the glossary of the design: en, then zh-CN. Each area of the pages has its own file of them.
 var texts = together(
 	textsRecordings,
+	textsSearch,
 	textsPeople,
 	textsChecked,
+	textsPlayer,
 	textsRules,
 	textsMedia,
 	textsCases,

@@ -2,7 +2,6 @@ package web
 
 // textsMedia are the words about what was made from originals for looking at.
 var textsMedia = map[string][2]string{
-	"derived":       {"derived copy", "衍生副本"},
 	"derived-says":  {"Derived copy: this server made it from the original so that a browser can play it. It is not the evidence. The original lies untouched in the vault, and in the bundle.", "衍生副本：由本服务器根据原件转换而成，供浏览器播放，不是证据本身。原件未经改动，保存在证据库和证据包中。"},
 	"derived-how":   {"How it was made", "制作方式"},
 	"derived-tool":  {"Made by", "制作工具"},

@@ -75,7 +75,7 @@ var textsRules = map[string][2]string{
 	"concern-counter":         {"Device %v: its counter values %v to %v never arrived, from around the time of these recordings. Each is a recording or a docking.", "设备 %v：计数值 %v 至 %v 从未送达，时间在这些记录前后。每个计数值对应一次录制或采集。"},
 	"concern-fork":            {"Device %v: it sent two different statements with one number.", "设备 %v：同一序号曾送达两份不同的陈述。"},
 	"concern-unrecorded":      {"On that day an act was declared unrecorded: %v, by %v: %v", "当日有未作音像记录的申报：%v，申报人 %v：%v"},
-	"concern-calendar":        {"The holidays of %v are not known here yet: only weekends were left out, so the term may end too early. The administrator can enter them.", "%v 年节假日尚未录入，仅扣除周末，期限可能偏早。可由系统管理员在日历中录入。"},
+	"concern-calendar":        {"The holidays of %v are not known here yet: only weekends were left out, so a term that runs into it may end too early. The administrator can enter them.", "%v 年节假日尚未录入，仅扣除周末，期限可能偏早。可由系统管理员在日历中录入。"},
 
 	"act-recording-held":        {"held from disposal for a case", "因案件暂停销毁"},
 	"act-recording-hold-lifted": {"a case's hold lifted", "因案件暂停销毁已解除"},

@@ -14,6 +14,7 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
 )
 
@@ -77,8 +78,11 @@ func langKeep(l lang) *http.Cookie {
 var functions = template.FuncMap{"framed": withFrame, "bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
 	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
-	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} }, "len64": func(list []db.Unrecorded) int64 { return int64(len(list)) },
-	"pair": func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
+	"ms":        func(n int64) uint64 { return uint64(max(0, n)) },
+	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} },
+	"player":    func(r row, f Frame) player { return alone(originalOf(r), f) },
+	"copied":    func(r row, mediaType string, f Frame) player { return alone(copyOf(r, mediaType), f) },
+	"pair":      func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
 
 // pair, attempted and rows hand a part of a page its frame too.
 type pair struct {
@@ -165,22 +169,13 @@ func rowOf(r db.Recording, class string) row {
 	if r.Absent != "[]" && r.Absent != "" {
 		v.Lost = strings.Count(r.Absent, ",") + 1
 	}
-	v.Short = v.Lost > 0 || r.ClosedAt.Valid && r.Why != evidence.WhyComplete
-	switch {
-	case r.StoredClosed == 1 && v.Short:
-		v.State = "incomplete"
-	case r.StoredClosed == 1:
-		v.State = "stored"
-	case r.StoredIndex.Valid:
-		v.State = "partly"
-	case r.ClosedAt.Valid:
-		v.State = "seen"
-	default:
-		v.State = "open"
-	}
+	v.Short, v.State = catalog.IsShort(r), catalog.StateOf(r)
 	v.Person = v.Short || r.Faults > 0
 	return v
 }
+
+// Millis is the duration, fit to be written.
+func (r row) Millis() uint64 { return uint64(max(0, r.Duration)) }
 
 // Label is the name to show.
 func (r row) Label(f Frame) string {

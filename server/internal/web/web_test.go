@@ -1,6 +1,7 @@
 package web
 
 import (
+	"fmt"
 	"io/fs"
 	"net/http"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/verify"
+	"camseal/server/internal/auth"
 	"camseal/server/internal/casefile"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
@@ -53,6 +55,7 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, l := range []evidence.Lock{evidence.LockCompliance, evidence.LockFolder} {
 		used["lock-"+string(l)] = true
 	}
+	playerWords(t, used)
 	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
 		used["act-"+a] = true
 	}
@@ -89,6 +92,9 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, key := range usedPeople() {
 		used[key] = true
 	}
+	for _, t := range []string{"search-not-saved", "search-full", "search-so-far", "search-many", "search-some", "search-all"} {
+		used[t] = true
+	}
 	for key := range used {
 		if texts[key][0] == "" || texts[key][1] == "" {
 			t.Errorf("text %q is missing", key)
@@ -98,6 +104,92 @@ func TestTextsAreComplete(t *testing.T) {
 		if !used[key] {
 			t.Errorf("text %q is never shown", key)
 		}
+	}
+}
+
+// Who sees only some recordings finds only these; without a certificate or a body, none.
+func TestScopeOfSearches(t *testing.T) {
+	for _, c := range []struct {
+		me   auth.Account
+		want string
+	}{
+		{auth.Account{Role: auth.Officer, Certificate: "A1", Body: "城管"}, "[[off:a1]]"},
+		{auth.Account{Role: auth.Officer}, "[[]]"},
+		{auth.Account{Role: auth.Leader, Certificate: "A1", Body: "城管"}, "[[dept:城管 body:城管]]"},
+		{auth.Account{Role: auth.Leader}, "[[ ]]"},
+		{auth.Account{Role: auth.Custodian, Certificate: "A1", Body: "城管"}, "[]"},
+		{auth.Account{Role: auth.Reviewer}, "[]"},
+		{auth.Account{Role: auth.Supervisor}, "[]"},
+	} {
+		if got := fmt.Sprint(scopeOf(c.me)); got != c.want {
+			t.Errorf("%s: %s, want %s", c.me.Role, got, c.want)
+		}
+	}
+}
+
+// playerWords notes the texts that the player's modules ask for: say('word'), or a word that stands in a table of theirs.
+func playerWords(t *testing.T, used map[string]bool) {
+	t.Helper()
+	for _, key := range []string{"no-recording", "mark-refused", "side-too-many", "side-by-side"} {
+		used[key] = true
+	}
+	literal := regexp.MustCompile(`'([a-z-]+)'`)
+	said := regexp.MustCompile(`say\('([a-z-]+)'[,)]`)
+	for _, name := range []string{"picture", "player", "keys", "timeline", "sheet"} {
+		raw, err := files.ReadFile("static/js/" + name + ".js")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range literal.FindAllSubmatch(raw, -1) {
+			for _, key := range []string{"player-" + string(m[1]), "player-is-" + string(m[1]), "player-" + string(m[1]) + "-at"} {
+				if _, ok := textsPlayer[key]; ok {
+					used[key] = true
+				}
+			}
+		}
+		for _, m := range said.FindAllSubmatch(raw, -1) {
+			used["player-"+string(m[1])] = true
+		}
+	}
+}
+
+// A mark's moment is read as people write it; what is none is refused.
+func TestMoments(t *testing.T) {
+	for text, want := range map[string]uint64{"0": 0, "3.5": 3500, "02:03": 123_000, "1:02:03.25": 3_723_250, " 00:00:01.001 ": 1001, "１": 0, "1：30": 90_000} {
+		got, err := momentOf(text)
+		if text == "１" {
+			if err == nil {
+				t.Errorf("%q is read as %d", text, got)
+			}
+			continue
+		}
+		if err != nil || got != want {
+			t.Errorf("%q: %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", ":", "1:60", "-1", "1:2:3:4", "NaN", "Inf", "1e300", "1:-2", "x"} {
+		if got, err := momentOf(text); err == nil {
+			t.Errorf("%q is read as %d", text, got)
+		}
+	}
+}
+
+// 100,000 marks are thinned to what can be drawn, and each is counted.
+func TestMarksAreThinned(t *testing.T) {
+	marks := make([]drawnMark, 100_000)
+	for i := range marks {
+		marks[i].At = uint64(len(marks)-i) * 36
+	}
+	got := thinned(marks, 3_600_000)
+	total := 0
+	for i, m := range got {
+		total += 1 + m.More
+		if i > 0 && m.At <= got[i-1].At {
+			t.Fatal("not in order")
+		}
+	}
+	if len(got) > drawnMarks+1 || len(got) < drawnMarks/2 || total != 100_000 {
+		t.Errorf("%d marks are drawn for %d", len(got), total)
 	}
 }
 

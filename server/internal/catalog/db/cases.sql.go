@@ -140,6 +140,146 @@ func (q *Queries) CasesBefore(ctx context.Context, arg CasesBeforeParams) ([]Cas
 	return items, nil
 }
 
+const casesInState = `-- name: CasesInState :many
+SELECT id, number, title, party, body, review_body, activity, state, due, opened_at, opened_index, changed_at, rounds, held, body_key, review_key, words FROM cases
+WHERE opened_index < $1
+    AND state = $2
+    AND (CAST($3 AS TEXT) = '' OR body_key = $3)
+    AND (CAST($4 AS TEXT) = '' OR review_key = $4)
+    AND (CAST($5 AS BIGINT) = 0 OR (due > 0 AND due < $5))
+    AND (CAST($6 AS TEXT) = '' OR words LIKE $6 ESCAPE '!')
+ORDER BY opened_index DESC LIMIT $7
+`
+
+type CasesInStateParams struct {
+	Before    int64
+	State     string
+	BodyKey   string
+	ReviewKey string
+	Due       int64
+	Pattern   string
+	Page      int32
+}
+
+func (q *Queries) CasesInState(ctx context.Context, arg CasesInStateParams) ([]Case, error) {
+	rows, err := q.db.QueryContext(ctx, casesInState,
+		arg.Before,
+		arg.State,
+		arg.BodyKey,
+		arg.ReviewKey,
+		arg.Due,
+		arg.Pattern,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Case{}
+	for rows.Next() {
+		var i Case
+		if err := rows.Scan(
+			&i.ID,
+			&i.Number,
+			&i.Title,
+			&i.Party,
+			&i.Body,
+			&i.ReviewBody,
+			&i.Activity,
+			&i.State,
+			&i.Due,
+			&i.OpenedAt,
+			&i.OpenedIndex,
+			&i.ChangedAt,
+			&i.Rounds,
+			&i.Held,
+			&i.BodyKey,
+			&i.ReviewKey,
+			&i.Words,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const casesOfBody = `-- name: CasesOfBody :many
+SELECT id, number, title, party, body, review_body, activity, state, due, opened_at, opened_index, changed_at, rounds, held, body_key, review_key, words FROM cases
+WHERE opened_index < $1
+    AND (CAST($2 AS TEXT) = '' OR state = $2)
+    AND body_key = $3
+    AND (CAST($4 AS TEXT) = '' OR review_key = $4)
+    AND (CAST($5 AS BIGINT) = 0 OR (due > 0 AND due < $5))
+    AND (CAST($6 AS TEXT) = '' OR words LIKE $6 ESCAPE '!')
+ORDER BY opened_index DESC LIMIT $7
+`
+
+type CasesOfBodyParams struct {
+	Before    int64
+	State     string
+	BodyKey   string
+	ReviewKey string
+	Due       int64
+	Pattern   string
+	Page      int32
+}
+
+func (q *Queries) CasesOfBody(ctx context.Context, arg CasesOfBodyParams) ([]Case, error) {
+	rows, err := q.db.QueryContext(ctx, casesOfBody,
+		arg.Before,
+		arg.State,
+		arg.BodyKey,
+		arg.ReviewKey,
+		arg.Due,
+		arg.Pattern,
+		arg.Page,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Case{}
+	for rows.Next() {
+		var i Case
+		if err := rows.Scan(
+			&i.ID,
+			&i.Number,
+			&i.Title,
+			&i.Party,
+			&i.Body,
+			&i.ReviewBody,
+			&i.Activity,
+			&i.State,
+			&i.Due,
+			&i.OpenedAt,
+			&i.OpenedIndex,
+			&i.ChangedAt,
+			&i.Rounds,
+			&i.Held,
+			&i.BodyKey,
+			&i.ReviewKey,
+			&i.Words,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const casesOfRecording = `-- name: CasesOfRecording :many
 SELECT cases.id, cases.number, cases.title, cases.party, cases.body, cases.review_body, cases.activity, cases.state, cases.due, cases.opened_at, cases.opened_index, cases.changed_at, cases.rounds, cases.held, cases.body_key, cases.review_key, cases.words FROM cases JOIN case_recordings ON case_recordings.case_id = cases.id
 WHERE case_recordings.rec = $1 AND case_recordings.device = $2 AND case_recordings.linked = 1

@@ -77,6 +77,38 @@ func (q *Queries) DeleteToken(ctx context.Context, arg DeleteTokenParams) error 
 	return err
 }
 
+const deviceNames = `-- name: DeviceNames :many
+SELECT device, model FROM devices ORDER BY enrolled_index DESC, device LIMIT $1
+`
+
+type DeviceNamesRow struct {
+	Device string
+	Model  string
+}
+
+func (q *Queries) DeviceNames(ctx context.Context, page int32) ([]DeviceNamesRow, error) {
+	rows, err := q.db.QueryContext(ctx, deviceNames, page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DeviceNamesRow{}
+	for rows.Next() {
+		var i DeviceNamesRow
+		if err := rows.Scan(&i.Device, &i.Model); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const insertText = `-- name: InsertText :exec
 INSERT INTO texts (num, seq, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 `
@@ -92,18 +124,57 @@ func (q *Queries) InsertText(ctx context.Context, arg InsertTextParams) error {
 	return err
 }
 
-const insertToken = `-- name: InsertToken :exec
-INSERT INTO tokens (token, at, num) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+const insertTokens = `-- name: InsertTokens :exec
+INSERT INTO tokens (token, at, num) VALUES
+    ($1, $2, $3), ($4, $2, $3), ($5, $2, $3), ($6, $2, $3),
+    ($7, $2, $3), ($8, $2, $3), ($9, $2, $3), ($10, $2, $3),
+    ($11, $2, $3), ($12, $2, $3), ($13, $2, $3), ($14, $2, $3),
+    ($15, $2, $3), ($16, $2, $3), ($17, $2, $3), ($18, $2, $3)
+ON CONFLICT DO NOTHING
 `
 
-type InsertTokenParams struct {
-	Token string
-	At    int64
-	Num   int64
+type InsertTokensParams struct {
+	T0  string
+	At  int64
+	Num int64
+	T1  string
+	T2  string
+	T3  string
+	T4  string
+	T5  string
+	T6  string
+	T7  string
+	T8  string
+	T9  string
+	T10 string
+	T11 string
+	T12 string
+	T13 string
+	T14 string
+	T15 string
 }
 
-func (q *Queries) InsertToken(ctx context.Context, arg InsertTokenParams) error {
-	_, err := q.db.ExecContext(ctx, insertToken, arg.Token, arg.At, arg.Num)
+func (q *Queries) InsertTokens(ctx context.Context, arg InsertTokensParams) error {
+	_, err := q.db.ExecContext(ctx, insertTokens,
+		arg.T0,
+		arg.At,
+		arg.Num,
+		arg.T1,
+		arg.T2,
+		arg.T3,
+		arg.T4,
+		arg.T5,
+		arg.T6,
+		arg.T7,
+		arg.T8,
+		arg.T9,
+		arg.T10,
+		arg.T11,
+		arg.T12,
+		arg.T13,
+		arg.T14,
+		arg.T15,
+	)
 	return err
 }
 
@@ -285,6 +356,60 @@ func (q *Queries) SavedSearches(ctx context.Context, arg SavedSearchesParams) ([
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const sharedOriginals = `-- name: SharedOriginals :many
+SELECT original FROM recordings
+WHERE original IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    AND original <> ''
+GROUP BY original HAVING COUNT(*) > 1
+`
+
+type SharedOriginalsParams struct {
+	O0 string
+	O1 string
+	O2 string
+	O3 string
+	O4 string
+	O5 string
+	O6 string
+	O7 string
+	O8 string
+	O9 string
+}
+
+func (q *Queries) SharedOriginals(ctx context.Context, arg SharedOriginalsParams) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, sharedOriginals,
+		arg.O0,
+		arg.O1,
+		arg.O2,
+		arg.O3,
+		arg.O4,
+		arg.O5,
+		arg.O6,
+		arg.O7,
+		arg.O8,
+		arg.O9,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var original string
+		if err := rows.Scan(&original); err != nil {
+			return nil, err
+		}
+		items = append(items, original)
 	}
 	if err := rows.Close(); err != nil {
 		return nil, err

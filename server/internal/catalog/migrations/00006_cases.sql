@@ -38,7 +38,7 @@ CREATE TABLE cases (
     words        TEXT NOT NULL -- number, title and party in lower case, for looking in
 );
 CREATE INDEX cases_by_opening ON cases (opened_index DESC);
-CREATE INDEX cases_by_due ON cases (state, due);
+CREATE INDEX cases_by_state ON cases (state, opened_index DESC);
 CREATE INDEX cases_by_body ON cases (body_key, opened_index DESC);
 
 -- The custody events that a case is made of.

@@ -83,7 +83,7 @@ func (s *server) start(options []string) error {
 		return err
 	}
 	go func() {
-		s.cmd.Wait() //nolint:errcheck // how it ended does not matter
+		_ = s.cmd.Wait() // how it ended does not matter
 		close(s.exited)
 	}()
 	return s.ready(filepath.Join(bin, "pg_isready"))

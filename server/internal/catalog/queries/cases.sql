@@ -25,6 +25,26 @@ WHERE opened_index < sqlc.arg(before)
     AND (CAST(sqlc.arg(pattern) AS TEXT) = '' OR words LIKE sqlc.arg(pattern) ESCAPE '!')
 ORDER BY opened_index DESC LIMIT sqlc.arg(page);
 
+-- name: CasesInState :many
+SELECT * FROM cases
+WHERE opened_index < sqlc.arg(before)
+    AND state = sqlc.arg(state)
+    AND (CAST(sqlc.arg(body_key) AS TEXT) = '' OR body_key = sqlc.arg(body_key))
+    AND (CAST(sqlc.arg(review_key) AS TEXT) = '' OR review_key = sqlc.arg(review_key))
+    AND (CAST(sqlc.arg(due) AS BIGINT) = 0 OR (due > 0 AND due < sqlc.arg(due)))
+    AND (CAST(sqlc.arg(pattern) AS TEXT) = '' OR words LIKE sqlc.arg(pattern) ESCAPE '!')
+ORDER BY opened_index DESC LIMIT sqlc.arg(page);
+
+-- name: CasesOfBody :many
+SELECT * FROM cases
+WHERE opened_index < sqlc.arg(before)
+    AND (CAST(sqlc.arg(state) AS TEXT) = '' OR state = sqlc.arg(state))
+    AND body_key = sqlc.arg(body_key)
+    AND (CAST(sqlc.arg(review_key) AS TEXT) = '' OR review_key = sqlc.arg(review_key))
+    AND (CAST(sqlc.arg(due) AS BIGINT) = 0 OR (due > 0 AND due < sqlc.arg(due)))
+    AND (CAST(sqlc.arg(pattern) AS TEXT) = '' OR words LIKE sqlc.arg(pattern) ESCAPE '!')
+ORDER BY opened_index DESC LIMIT sqlc.arg(page);
+
 -- name: PutCaseRecording :exec
 INSERT INTO case_recordings (case_id, device, rec, linked)
 VALUES (sqlc.arg(case_id), sqlc.arg(device), sqlc.arg(rec), sqlc.arg(linked))

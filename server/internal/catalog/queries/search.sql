@@ -6,8 +6,19 @@ SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON dev
 WHERE recordings.num IN (sqlc.arg(n0), sqlc.arg(n1), sqlc.arg(n2), sqlc.arg(n3), sqlc.arg(n4), sqlc.arg(n5), sqlc.arg(n6), sqlc.arg(n7), sqlc.arg(n8), sqlc.arg(n9))
 ORDER BY recordings.at DESC, recordings.num DESC;
 
--- name: InsertToken :exec
-INSERT INTO tokens (token, at, num) VALUES (sqlc.arg(token), sqlc.arg(at), sqlc.arg(num)) ON CONFLICT DO NOTHING;
+-- name: SharedOriginals :many
+SELECT original FROM recordings
+WHERE original IN (sqlc.arg(o0), sqlc.arg(o1), sqlc.arg(o2), sqlc.arg(o3), sqlc.arg(o4), sqlc.arg(o5), sqlc.arg(o6), sqlc.arg(o7), sqlc.arg(o8), sqlc.arg(o9))
+    AND original <> ''
+GROUP BY original HAVING COUNT(*) > 1;
+
+-- name: InsertTokens :exec
+INSERT INTO tokens (token, at, num) VALUES
+    (sqlc.arg(t0), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t1), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t2), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t3), sqlc.arg(at), sqlc.arg(num)),
+    (sqlc.arg(t4), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t5), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t6), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t7), sqlc.arg(at), sqlc.arg(num)),
+    (sqlc.arg(t8), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t9), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t10), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t11), sqlc.arg(at), sqlc.arg(num)),
+    (sqlc.arg(t12), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t13), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t14), sqlc.arg(at), sqlc.arg(num)), (sqlc.arg(t15), sqlc.arg(at), sqlc.arg(num))
+ON CONFLICT DO NOTHING;
 
 -- name: DeleteToken :exec
 DELETE FROM tokens WHERE token = sqlc.arg(token) AND at = sqlc.arg(at) AND num = sqlc.arg(num);
@@ -22,6 +33,9 @@ SELECT COUNT(*) FROM (
 
 -- name: TokenAfter :many
 SELECT token FROM tokens WHERE token > sqlc.arg(after) AND token < sqlc.arg(before) ORDER BY token LIMIT 1;
+
+-- name: DeviceNames :many
+SELECT device, model FROM devices ORDER BY enrolled_index DESC, device LIMIT sqlc.arg(page);
 
 -- name: SaveSearch :exec
 INSERT INTO saved_searches (id, account, name, query, at)
