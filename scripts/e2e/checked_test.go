@@ -22,6 +22,7 @@ import (
 	"testing"
 
 	cdp "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/serviceworker"
 	"github.com/chromedp/chromedp"
 )
 
@@ -84,7 +85,7 @@ func TestCheckedPlayback(t *testing.T) {
 	s, recs, _ := withFootage(t, "--chunk-size", "256KiB")
 	w := openBrowser(t, s)
 	w.checkedPage(recs[film], "en")
-	w.run(chromedp.Evaluate(theVideo+`.play()`, nil))
+	w.run(chromedp.Evaluate(theVideo+`.play().catch(() => 0)`, nil))
 	w.until("the film to play", theVideo+`.currentTime > 1`)
 	w.run(chromedp.Evaluate(`document.querySelector('.check button').click()`, nil))
 	w.state("sound")
@@ -187,6 +188,87 @@ func removeChunk(t *testing.T, s *system, rec string, index int) {
 	}
 }
 
+// TestCheckedHole: a part that the device lost is said to be lost, the verdict never comes out sound, and an ended worker is no hindrance.
+func TestCheckedHole(t *testing.T) {
+	if os.Getenv("CAMSEAL_TEST") == "quick" {
+		t.Skip("--quick leaves out browsers")
+	}
+	const chunk, hole = 256 << 10, 100
+	s, long := newSystem(t), longFilm(t)
+	s.server.kill()
+	if err := os.WriteFile(filepath.Join(s.recorder, "long.mp4"), long, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sizes := []string{"--chunk-size", fmt.Sprintf("%dKiB", chunk>>10)}
+	mustRun(t, "camseal-agent", s.importing(append(sizes, "--sealed-only")...)...)
+	spooled, err := os.ReadDir(s.path("agent/spool/chunks"))
+	if err != nil || len(spooled) != (len(long)+chunk-1)/chunk {
+		t.Fatalf("%d chunks in the spool, %v", len(spooled), err)
+	}
+	path := s.path("agent/spool/chunks/" + spooled[hole].Name())
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[100] ^= 1
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.startServer()
+	if code, out := run(t, "camseal-agent", s.importing(sizes...)...); code != 1 || !strings.Contains(out, "1 of its") {
+		t.Fatalf("exit %d\n%s", code, out)
+	}
+	rec := s.recordings()[0].Rec
+	handMade(t, s, rec, hole)
+
+	w := openBrowser(t, s)
+	w.checkedPage(rec, "en")
+	length := ask[float64](w, theVideo+`.duration`)
+	from := length * hole * chunk / float64(len(long))
+	w.run(chromedp.Evaluate(fmt.Sprintf(theVideo+`.muted = true, `+theVideo+`.currentTime = %f, `+theVideo+`.play().catch(() => 0)`, from-3), nil))
+	w.until("words about the hole", theNotice+`.textContent.includes('were lost by the device')`)
+	if got := ask[[]string](w, `[...`+theNotice+`.querySelectorAll('button')].map(b => b.textContent)`); len(got) != 1 || got[0] != "Go past it" {
+		t.Errorf("it offers %q", got)
+	}
+	w.run(serviceworker.Enable(), serviceworker.StopAllWorkers())
+	w.run(chromedp.Evaluate(theNotice+`.querySelector('button').click()`, nil))
+	w.until("playback behind the hole", fmt.Sprintf(theVideo+`.currentTime > %f + 1`, from))
+	w.run(serviceworker.StopAllWorkers(), chromedp.Evaluate(theVideo+`.currentTime = 1`, nil))
+	w.until("playback from the begin again", `(v => v.currentTime > 1.5 && v.currentTime < 5)(`+theVideo+`)`)
+	w.until("the proofs", theVerdict+`.querySelector('[data-verdict]').textContent.startsWith('Something is missing')`)
+	w.run(chromedp.Evaluate(`document.querySelector('.check button').click()`, nil))
+	w.state("incomplete")
+	if got := ask[string](w, theVerdict+`.textContent`); !strings.Contains(got, "the device lost these bytes before they could be stored") {
+		t.Errorf("the verdict says %q", got)
+	}
+	w.shot("checked-hole")
+	if got := w.said(); len(got) > 0 {
+		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
+	}
+}
+
+// handMade asks for addresses that no page holds.
+func handMade(t *testing.T, s *system, rec string, absent int) {
+	t.Helper()
+	none := strings.Repeat("0", 32)
+	for path, want := range map[string]int{
+		"/recordings/" + rec + "/parts": 200, "/recordings/" + rec + "/parts/0": 200, "/recordings/" + rec + "/proof": 200,
+		fmt.Sprintf("/recordings/%s/parts/%d", rec, absent): 410, "/recordings/" + rec + "/parts/100000": 410, "/recordings/" + rec + "/parts/-1": 404,
+		"/recordings/" + rec + "/parts/99999999999999999999": 404, "/recordings/" + rec + "/parts/x": 404, "/recordings/" + none + "/parts": 404,
+		"/recordings/" + none + "/parts/0": 404, "/recordings/" + none + "/proof": 404, "/recordings/x/proof": 404, "/checked/x/" + rec: 404,
+		"/wasm/camseal.wasm": 200, "/wasm/wasm_exec.js": 200, "/wasm/..%2f..%2fweb.go": 404, "/wasm/none": 404, "/checked-worker.js": 200,
+	} {
+		resp, err := s.as("custodian").Get("http://" + s.web + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s answers %s, want %d", path, resp.Status, want)
+		}
+	}
+}
+
 // TestCheckedPhoto: a photo that was changed is not shown as one, but marked if somebody wants to see it.
 func TestCheckedPhoto(t *testing.T) {
 	s, recs, _ := withFootage(t, "--chunk-size", "256KiB")
@@ -259,7 +341,7 @@ func TestCheckedLies(t *testing.T) {
 		}))
 		w.visit("/recordings/" + rec + "?lang=zh-CN")
 		w.state("unavailable")
-		w.run(chromedp.Evaluate(theVideo+`.play()`, nil))
+		w.run(chromedp.Evaluate(theVideo+`.play().catch(() => 0)`, nil))
 		w.until("the film to play", theVideo+`.currentTime > 0.5`)
 		if got := ask[string](w, `document.querySelector('.badges').textContent`); got != "○ 未校验" {
 			t.Errorf("what was not checked is marked %q", got)

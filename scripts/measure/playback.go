@@ -12,8 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+
+	"camseal/scripts/visitor"
 )
 
 // realFootage is what films are made of, repeated.
@@ -31,7 +34,7 @@ func playback(p *place) ([]row, error) {
 	if out, err := exec.Command("ffmpeg", "-v", "error", "-stream_loop", "15", "-i", realFootage, "-c", "copy", film).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("ffmpeg: %w\n%s", err, out)
 	}
-	ours, stop, err := p.checkedFilm(dir)
+	ours, who, stop, err := p.checkedFilm(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +47,7 @@ func playback(p *place) ([]row, error) {
 	var cold, warm [2][]float64
 	for range browsers {
 		for i, address := range []string{theirs, ours} {
-			all, err := p.firstFrames(address, visits)
+			all, err := p.firstFrames(address, who, visits)
 			if err != nil {
 				return nil, err
 			}
@@ -64,27 +67,42 @@ func playback(p *place) ([]row, error) {
 	return rows, nil
 }
 
-// checkedFilm has a server take in a folder of one film, and returns the address of its page.
-func (p *place) checkedFilm(dir string) (address string, stop func(), err error) {
+// checkedFilm has a server take in a folder of one film, and returns the address of its page and somebody who may see it.
+func (p *place) checkedFilm(dir string) (address string, who *visitor.Visitor, stop func(), err error) {
 	s, err := p.enrolled(p.path("system"), nil)
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
-	line, err := p.do(nil, "camseal-agent", append([]string{"import", "--recorder", "BENCH", "--json", dir}, s.flags...)...)
-	if err == nil {
-		line, err = p.do(nil, "camseal-server", "recordings", "--state", p.path("system", "server"), "--json")
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	state := []string{"--state", p.path("system", "server")}
+	if _, err := p.do(nil, "camseal-agent", append([]string{"import", "--recorder", "BENCH", "--json", dir}, s.flags...)...); err != nil {
+		return "", nil, nil, err
 	}
+	list, err := p.do(nil, "camseal-server", append([]string{"recordings", "--json"}, state...)...)
 	if err != nil {
-		s.stop()
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	var r struct{ Rec string }
-	first, _, _ := strings.Cut(line.out.String(), "\n")
+	first, _, _ := strings.Cut(list.out.String(), "\n")
 	if err := json.Unmarshal([]byte(first), &r); err != nil {
-		s.stop()
-		return "", nil, fmt.Errorf("recordings: %w\n%s", err, line.out.Bytes())
+		return "", nil, nil, fmt.Errorf("recordings: %w\n%s", err, list.out.Bytes())
 	}
-	return "http://127.0.0.1:18080/recordings/" + r.Rec, s.stop, nil
+	link, err := p.do(nil, "camseal-server", append([]string{"account", "add", "--login", "bench", "--name", "Bench", "--role", "custodian", "--body", "Bench"}, state...)...)
+	if err != nil {
+		return "", nil, nil, err
+	}
+	const web = "http://127.0.0.1:18080"
+	if who, err = visitor.New(web); err == nil {
+		err = who.UseLink(strings.TrimSpace(link.out.String()), "correct horse battery")
+	}
+	if err == nil {
+		err = who.Say(r.Rec)
+	}
+	return web + "/recordings/" + r.Rec, who, s.stop, err
 }
 
 // plainFilm serves a page with the film in it and nothing else.
@@ -103,7 +121,11 @@ func plainFilm(dir string) (address string, stop func(), err error) {
 }
 
 // firstFrames visits a page with a film several times in a fresh browser, and returns how long each first frame took, in milliseconds.
-func (p *place) firstFrames(address string, times int) (all []float64, err error) {
+func (p *place) firstFrames(address string, who *visitor.Visitor, times int) (all []float64, err error) {
+	cookies, err := who.Cookies()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(p.dir, "browser-")
 	if err != nil {
 		return nil, err
@@ -121,7 +143,11 @@ func (p *place) firstFrames(address string, times int) (all []float64, err error
 		_, err := page.AddScriptToEvaluateOnNewDocument(note).Do(ctx)
 		return err
 	})
-	if err := chromedp.Run(ctx, noted); err != nil {
+	actions := []chromedp.Action{noted}
+	for _, c := range cookies {
+		actions = append(actions, network.SetCookie(c.Name, c.Value).WithURL(who.Base).WithHTTPOnly(true).WithSameSite(network.CookieSameSiteStrict))
+	}
+	if err := chromedp.Run(ctx, actions...); err != nil {
 		return nil, err
 	}
 	for range times {

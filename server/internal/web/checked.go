@@ -110,6 +110,9 @@ func (s *site) parts(c *gin.Context) {
 		kind = baseType(v.MediaType)
 	}
 	head := map[string]any{"rec": v.Rec, "size": o.Size(), "type": kind, "sealed": v.Chunks, "wasm": s.verifier, "runner": s.runner, "texts": textsFor(s.langOf(c), "checked-", textsChecked)}
+	if next, err := indexPart(c.Request.Context(), o); err == nil && next > 0 { // it is the browser that must find a part to be gone
+		head["next"] = next
+	}
 	raw, err := json.Marshal(head)
 	if err != nil {
 		s.fail(c, err)

@@ -241,3 +241,21 @@ func TestStatesAreNeverRoundedUp(t *testing.T) {
 		t.Errorf("a capture by a software key is graded %s", got)
 	}
 }
+
+func TestMP4Index(t *testing.T) {
+	box := func(kind string, n int) string {
+		return string([]byte{0, 0, byte(n >> 8), byte(n)}) + kind + strings.Repeat("x", n-8)
+	}
+	for name, c := range map[string]struct {
+		file string
+		want int64
+	}{
+		"index behind": {box("ftyp", 24) + box("mdat", 300) + box("moov", 40), 324}, "index ahead": {box("ftyp", 24) + box("moov", 40) + box("mdat", 300), 0},
+		"empty": {"", 0}, "cut off": {box("ftyp", 24) + box("mdat", 300)[:100], 0}, "no box": {strings.Repeat("\x00", 64), 0},
+		"wide": {"\x00\x00\x00\x01mdat\xff\xff\xff\xff\xff\xff\xff\xff", 0},
+	} {
+		if got := mp4Index(strings.NewReader(c.file), int64(len(c.file))); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}

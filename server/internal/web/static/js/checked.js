@@ -16,7 +16,9 @@ export async function open(rec, {parts: sealed, onpart, onverdict, onbroken} = {
     return answer.json();
   });
   const session = new Session(rec, list, {onpart, onverdict, onbroken});
-  if (window.crypto?.subtle && list.parts.length > 0) session.read.load(0).catch(() => {}); // while the worker starts
+  if (window.crypto?.subtle && list.parts.length > 0) { // while the worker starts
+    for (const index of new Set([0, list.next ?? 0])) session.read.load(index).catch(() => {});
+  }
   session.start(await worker);
   return session;
 }
