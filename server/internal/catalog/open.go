@@ -76,6 +76,7 @@ func openPostgreSQL(ctx context.Context, where, schema string) (*Catalog, error)
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
 	config.RuntimeParams["application_name"] = "camseal-server"
+	config.RuntimeParams["jit"] = "off" // compiling a question takes longer than any answer here
 	if schema != "" {
 		config.RuntimeParams["search_path"] = schema
 	}

@@ -23,8 +23,8 @@ const (
 // countUpTo are how far entries are counted to find the rarest token: most searches have one that is rare.
 var countUpTo = []int32{256, 4096}
 
-// maxScan is how many entries of the rarest token are looked at; tests change it.
-var maxScan = 10_000
+// How many entries of the rarest token are looked at: for a page, and beyond it for the count. Tests change them.
+var maxScan, countScan = 10_000, 2500
 
 // Query is a search. All that it names must hold.
 type Query struct {
@@ -56,7 +56,7 @@ type term struct {
 
 // Search returns up to n recordings behind a place. Only those are found that stand for their original.
 func (c *Catalog) Search(ctx context.Context, q Query, after Place, n int) (f Found, err error) {
-	s := search{c: c, query: q, want: n + 1}
+	s := search{c: c, query: q, page: n, want: n + 1}
 	if after == (Place{}) {
 		after, s.want = Place{evidence.MaxInt, evidence.MaxInt}, max(CountedUpTo, n)+1
 	}
@@ -92,7 +92,8 @@ func wrapSearch(err error) error {
 type search struct {
 	c     *Catalog
 	query Query
-	want  int
+	page  int // rows
+	want  int // results, for page and count
 
 	driver []string // tokens whose entries are gone through; none: all recordings
 	must   []term
@@ -229,7 +230,7 @@ func (s *search) scan(ctx context.Context, after Place) (ended bool, err error) 
 		s.last = Place{s.query.Until - 1, evidence.MaxInt}
 	}
 	chunk, seen := firstChunk, 0
-	for len(s.found) < s.want && seen < maxScan {
+	for len(s.found) < s.want && seen < maxScan && (len(s.found) <= s.page || seen < countScan) {
 		n, err := s.step(ctx, chunk)
 		if err != nil || n < chunk && len(s.found) < s.want {
 			return err == nil, err

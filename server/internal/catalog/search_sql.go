@@ -61,24 +61,25 @@ func (t *statement) value(v any) {
 	fmt.Fprintf(t, "$%d", len(t.args))
 }
 
-// text is the query for the next n entries of the driver, each with whether it meets the terms.
+// text is the query for the next n entries of the driver, each with whether it meets the terms. Each term is looked up for each entry that met
+// those before: as scalar subqueries, which PostgreSQL never answers by reading all entries of a term first.
 func (s *search) text(n int) *statement {
 	t := &statement{}
 	t.add("SELECT d.at, d.num, CASE WHEN ")
-	if len(s.driver) > 0 {
-		t.add("EXISTS (SELECT 1 FROM recordings AS r WHERE r.num = d.num AND r.shown = 1) AND ")
-	}
 	for _, m := range s.must {
 		if m.tokens != nil {
-			t.add("EXISTS (SELECT 1 FROM tokens AS t WHERE t.token ")
+			t.add("(SELECT 1 FROM tokens AS t WHERE t.token ")
 			t.oneOf(m.tokens)
-			t.add(" AND t.at = d.at AND t.num = d.num) AND ")
+			t.add(" AND t.at = d.at AND t.num = d.num LIMIT 1) IS NOT NULL AND ")
 		}
 		if m.like != "" {
-			t.add("EXISTS (SELECT 1 FROM texts AS x WHERE x.num = d.num AND x.body LIKE ")
+			t.add("(SELECT 1 FROM texts AS x WHERE x.num = d.num AND x.body LIKE ")
 			t.value(m.like)
-			t.add(") AND ")
+			t.add(" LIMIT 1) IS NOT NULL AND ")
 		}
+	}
+	if len(s.driver) > 0 {
+		t.add("(SELECT 1 FROM recordings AS r WHERE r.num = d.num AND r.shown = 1 LIMIT 1) IS NOT NULL AND ")
 	}
 	t.add("1 = 1 THEN 1 ELSE 0 END FROM (")
 	s.entries(t, n)

@@ -18,11 +18,6 @@ import (
 // shownDocuments are the types that browsers show; anything else is only taken away.
 var shownDocuments = map[string]bool{"application/pdf": true, "image/jpeg": true, "image/png": true}
 
-// documentPolicy lets a document do nothing. Chromium shows no PDF in a sandbox; its viewer is one, and the type was told by the bytes.
-var documentPolicy = map[string]string{
-	"application/pdf": "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-}
-
 const (
 	maxDocumentField = casefile.MaxField + 1        // bytes of a field beside the document; one more is refused by the rules
 	maxUpload        = casefile.MaxDocument + 1<<20 // bytes of the form
@@ -176,15 +171,11 @@ func (s *site) document(c *gin.Context) {
 	}
 	defer r.Close()
 	h := c.Writer.Header()
-	policy, ok := documentPolicy[doc.MediaType]
-	if !ok {
-		policy = originalPolicy
-	}
 	kind, disposition := "application/octet-stream", "attachment"
 	if shownDocuments[doc.MediaType] {
 		kind, disposition = doc.MediaType, "inline"
 	}
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", originalPolicy)
 	h.Set("Content-Type", kind)
 	h.Set("Content-Disposition", mime.FormatMediaType(disposition, map[string]string{"filename": doc.Name}))
 	h.Set("Cache-Control", "private, no-cache")

@@ -40,7 +40,7 @@ func caseTexts() (keys []string) {
 	add("document-", casefile.DocumentKinds...)
 	add("signature-", casefile.Signed, casefile.RefusedToSign, casefile.NotNeeded)
 	add("act-", casefile.Acts...)
-	add("act-", "review")
+	add("act-", "review", "edit", "submit-again")
 	for _, a := range acts {
 		add("act-", a.name, a.name+"-says", a.name+"-do")
 		for _, i := range a.inputs(Frame{}, &casefile.File{Rounds: make([]casefile.Round, 1)}) {

@@ -44,7 +44,8 @@ type caseView struct {
 
 // step is something that may be done with a case, or why the reader may not.
 type step struct {
-	Name string // of the address below the case's, and of its texts
+	Name string // of its texts
+	Path string // below the case's address
 	Why  string // in words; empty: it may be done
 }
 
@@ -88,6 +89,15 @@ type linkView struct {
 	casefile.Link
 	Row  row
 	Gone bool // the catalog does not know the recording
+	Look bool // the reader may look at it
+}
+
+// Length is how long the recording is, as far as known.
+func (l linkView) Length() string {
+	if l.Row.Duration <= 0 {
+		return ""
+	}
+	return clockText(uint64(l.Row.Duration), false)
 }
 
 type docView struct {
@@ -172,15 +182,18 @@ var awaited = map[casefile.State]string{casefile.Open: "submit", casefile.InRevi
 // steps says what comes next and whether the reader may do it, and what else the reader may do.
 func (s *site) steps(fr Frame, f *casefile.File, me auth.Account) (main *step, others []step) {
 	if name, ok := awaited[f.State]; ok {
-		main = &step{Name: name, Why: fr.why(mayStep(name), rule(name)(f, me), me)}
+		main = &step{Name: name, Path: name, Why: fr.why(mayStep(name), rule(name)(f, me), me)}
 		var lacks *casefile.Refused
 		if errors.As(rule(name)(f, me), &lacks) && strings.HasPrefix(lacks.Key, "rule-lacks-") { // what lacks stands below
-			main = &step{Name: "edit", Why: fr.why(auth.EditCases, f.MayEdit(me), me)}
+			main = &step{Name: "edit", Path: "edit", Why: fr.why(auth.EditCases, f.MayEdit(me), me)}
+			if lacks.Key == "rule-lacks-record" || lacks.Key == "rule-lacks-signature" {
+				main.Path = "documents/new"
+			}
 		}
 	}
 	for _, a := range acts {
 		if a.aside && (main == nil || main.Name != a.name) && fr.why(a.may, a.rule(f, me), me) == "" {
-			others = append(others, step{Name: a.name})
+			others = append(others, step{Name: a.name, Path: a.name})
 		}
 	}
 	return main, others
@@ -222,10 +235,22 @@ func fieldOf(fr Frame, f *casefile.File, k casefile.Field) fieldView {
 
 func (s *site) fillLinks(ctx context.Context, v *caseView) error {
 	reg, _ := s.register(ctx)
+	var recs []string
+	for _, l := range v.File.Links {
+		recs = append(recs, l.Rec.String())
+	}
+	looks, err := s.Catalog.Looks(ctx, recs)
+	if err != nil {
+		return err
+	}
 	for _, l := range v.File.Links {
 		x, err := s.linkOf(ctx, l)
 		if err == nil && !x.Gone {
+			x.Row.Poster, x.Row.Duration = looks[x.Row.Rec].Poster, looks[x.Row.Rec].Duration
 			err = s.describe(&x.Row, reg)
+		}
+		if err == nil && !x.Gone {
+			x.Look, err = s.mayLook(ctx, v.Me, x.Row.Recording)
 		}
 		if err != nil {
 			return err

@@ -45,6 +45,7 @@ type homeItem struct {
 	Path, Text string
 	Why        string // in words
 	At         int64  // milliseconds since 1970 UTC; 0: none
+	Due        string // when it has to be done
 	Plain      string // what is no name and must not be cut
 }
 
@@ -205,7 +206,7 @@ func (s *site) lateReviews(ctx context.Context, p *homePage, me auth.Account, l 
 	for _, x := range list {
 		k := clockOf(days, x.State, x.Due, s.Now())
 		if k.Overdue || k.Soon {
-			l.add(p.caseItem(x, p.LeftText(k), x.Due))
+			l.add(p.caseItem(x, p.LeftText(k), 0, k.Day))
 		}
 	}
 	return nil
@@ -230,12 +231,12 @@ func (s *site) inState(ctx context.Context, me auth.Account, state casefile.Stat
 	return list, err
 }
 
-func (p *homePage) caseItem(x casefile.Summary, why string, at int64) homeItem {
+func (p *homePage) caseItem(x casefile.Summary, why string, at int64, due string) homeItem {
 	text := x.Title
 	if text == "" {
 		text = p.T("case-untitled")
 	}
-	return homeItem{Path: "/cases/" + string(x.ID), Text: text, Plain: x.Number, Why: why, At: at}
+	return homeItem{Path: "/cases/" + string(x.ID), Text: text, Plain: x.Number, Why: why, At: at, Due: due}
 }
 
 // waiting says which states of cases wait for whom.
@@ -268,11 +269,11 @@ func (s *site) homeMine(ctx context.Context, p *homePage, me auth.Account, l *ho
 			if !casefile.SameBody(body, me.Body) {
 				continue
 			}
-			why, at := p.T("case-"+string(state)), x.ChangedAt
+			why, at, due := p.T("case-"+string(state)), x.ChangedAt, ""
 			if k := clockOf(days, x.State, x.Due, s.Now()); k.Runs {
-				why, at = p.LeftText(k), x.Due
+				why, at, due = p.LeftText(k), 0, k.Day
 			}
-			l.add(p.caseItem(x, why, at))
+			l.add(p.caseItem(x, why, at, due))
 		}
 	}
 	return nil

@@ -215,7 +215,7 @@ func (p *searchPage) tell(f catalog.Found) {
 	case f.Back != nil:
 		p.Range = fmt.Sprintf(p.T("search-so-far"), f.Count)
 	case f.More:
-		p.Range = fmt.Sprintf(p.T("search-many"), n, catalog.CountedUpTo)
+		p.Range = fmt.Sprintf(p.T("search-many"), n, f.Count)
 	case f.Count > n:
 		p.Range = fmt.Sprintf(p.T("search-some"), n, f.Count)
 	default:

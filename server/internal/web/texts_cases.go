@@ -66,6 +66,7 @@ var textsCases = map[string][2]string{
 	"ground-hearing":         {"after a hearing", "经过听证程序"},
 
 	"case-about":       {"What the case is", "案件信息"},
+	"act-edit":         {"Complete the file", "补齐材料"},
 	"case-edit":        {"Correct or add", "更正或补充"},
 	"case-edit-says":   {"A correction is appended: who wrote it and when is recorded, and the former values stay visible.", "更正以追加方式保存：更正人与时间记录在案，原内容始终可见。"},
 	"case-edit-none":   {"Nothing was saved yet. Look at the marked fields.", "尚未保存任何内容。请查看标出的栏目。"},
