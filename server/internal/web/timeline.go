@@ -123,10 +123,7 @@ func (s *site) timelineOf(ctx context.Context, f Frame, v row) (*timeline, error
 }
 
 func keyOf(r db.Recording) (k catalog.RecordingKey, err error) {
-	if k.Device, err = evidence.ParseDeviceID(r.Device); err != nil {
-		return k, err
-	}
-	k.Rec, err = evidence.ParseRecordingID(r.Rec)
+	k.Device, k.Rec, err = idsOf(r)
 	return k, err
 }
 
