@@ -519,7 +519,7 @@ func TestWhoSeesWhichRecording(t *testing.T) {
 			wg.Go(func() { ask(t, client, "GET", at+"/original", "", "Range", "bytes=0-9") })
 		}
 		wg.Wait()
-		if status, _, page = ask(t, client, "GET", at+"?lang=zh-CN", ""); status != http.StatusOK || !strings.Contains(page, "查看") || !strings.Contains(page, c.a.Actor()) {
+		if status, _, page = ask(t, client, "GET", at+"/custody?lang=zh-CN", ""); status != http.StatusOK || !strings.Contains(page, "查看") || !strings.Contains(page, c.a.Actor()) {
 			t.Errorf("%s: %d, and the look is not in the chain of custody", c.a.Login, status)
 		}
 		if got := views() - before; got != 1 {

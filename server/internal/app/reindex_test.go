@@ -12,9 +12,9 @@ import (
 	"camseal/server/internal/catalog"
 )
 
-var custodyList = regexp.MustCompile(`(?s)<ol class="custody">.*?</ol>`)
+var custodyList = regexp.MustCompile(`/custody">[^<]*`)
 
-// seen is a page without the custody events, of which looking at it makes more.
+// seen is a page without how many custody events there are, of which looking at it makes more.
 func seen(page []byte) string { return custodyList.ReplaceAllString(string(page), "") }
 
 // everything is a catalog's tables and the pages made from it.

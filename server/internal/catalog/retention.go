@@ -115,7 +115,7 @@ type Ending struct {
 // EndingBetween returns up to n recordings whose retention ends in [begin, end), the soonest first, behind the given one. Those that are
 // proposed for disposal are not among them.
 func (c *Catalog) EndingBetween(ctx context.Context, begin, end int64, after Ending, n int) ([]db.Recording, error) {
-	rows, err := c.q.EndingBetween(ctx, db.EndingBetweenParams{Begins: begin, Ends: end, After: after.Until, AfterRec: after.Rec, Page: int32(n)})
+	rows, err := c.q.EndingBetween(ctx, db.EndingBetweenParams{Begins: max(begin, after.Until), Ends: end, After: after.Until, AfterRec: after.Rec, Page: int32(n)})
 	if err != nil {
 		return nil, fmt.Errorf("look for ends of retention: %w", err)
 	}
