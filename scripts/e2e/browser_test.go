@@ -239,8 +239,8 @@ func byKeyboard(t *testing.T, w *window, s *system, recs map[string]string) {
 		t.Fatal("no download")
 	}
 	verify(t, 0, "--trust", s.trust(), filepath.Join(dir, name))
-	w.visit("/recordings/" + recs[film])
-	said := ask[[]string](w, `[...document.querySelectorAll('.custody li')].map(e => e.textContent)`)
+	w.visit("/recordings/" + recs[film] + "/custody")
+	said := ask[[]string](w, `[...document.querySelectorAll('main tbody tr')].map(e => e.textContent)`)
 	exports := slices.DeleteFunc(slices.Clone(said), func(line string) bool {
 		return !strings.Contains(line, "导出证据包") && !strings.Contains(line, "bundle exported")
 	})

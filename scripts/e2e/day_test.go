@@ -139,6 +139,8 @@ func (d *day) mark() {
 	d.w.t.Helper()
 	d.fill("text", "摊主出示执照")
 	d.w.run(chromedp.Evaluate(`document.querySelector('form[action$="/marks"] button').click()`, nil))
+	d.w.until("the mark to be taken", `document.querySelector('.mark-form [name=text]').value == ''`)
+	d.visit("/recordings/" + d.rec)
 	d.w.until("the mark on the page", `document.body.innerText.includes('摊主出示执照')`)
 }
 

@@ -81,11 +81,12 @@ func TestBrowserSignIn(t *testing.T) {
 	w.run(chromedp.KeyEvent(kb.ArrowDown), chromedp.KeyEvent(kb.ArrowDown))
 	w.tabTo("the button", `document.activeElement.tagName == 'BUTTON' && document.activeElement.form.action.endsWith('/purpose')`)
 	w.run(chromedp.KeyEvent(kb.Enter))
-	w.until("the recording", fmt.Sprintf(`location.pathname == '/recordings/%s' && document.querySelector('.custody') !== null`, rec))
-	if n := ask[int](w, `[...document.querySelectorAll('.custody li')].filter(e => e.textContent.includes('张敏')).length`); n != 1 {
+	w.until("the recording", fmt.Sprintf(`location.pathname == '/recordings/%s' && document.querySelector('h1.name') !== null`, rec))
+	look(w, "recording")
+	w.visit("/recordings/" + rec + "/custody")
+	if n := ask[int](w, `[...document.querySelectorAll('main tbody tr')].filter(e => e.textContent.includes('张敏')).length`); n != 1 {
 		t.Errorf("%d looks of hers are on record", n)
 	}
-	look(w, "recording")
 	if got := w.said(); len(got) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
 	}

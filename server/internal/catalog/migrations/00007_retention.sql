@@ -22,6 +22,8 @@ DELETE FROM case_events;
 DELETE FROM case_recordings;
 DELETE FROM calendar_years;
 DELETE FROM viewer_marks;
+DELETE FROM tokens;
+DELETE FROM texts;
 
 -- Every stored leaf; table recordings knows the newest alone.
 CREATE TABLE stored_receipts (
