@@ -16,7 +16,7 @@ type clock struct {
 	Due     int64  // milliseconds since 1970 UTC
 	Day     string // of that, as pages show it
 	Today   bool   // it ends today
-	Left    int    // working days, today included; over: how many began since
+	Left    int    // working days after today; over: how many began since
 	Soon    bool
 	Overdue bool
 	Guessed bool // nobody has said yet which days of the year are worked on
@@ -28,11 +28,12 @@ func clockOf(days *workdays.Calendar, state casefile.State, due int64, now time.
 		return clock{}
 	}
 	end := time.UnixMilli(due)
-	k := clock{Runs: true, Due: due, Day: dueText(days, due), Left: days.Left(now, end), Overdue: now.After(end), Guessed: !days.Known(end.In(days.Zone()).Year())}
+	y, m, d := now.In(days.Zone()).Date()
+	k := clock{Runs: true, Due: due, Day: dueText(days, due), Left: days.Left(time.Date(y, m, d+1, 0, 0, 0, 0, days.Zone()), end), Overdue: now.After(end), Guessed: !days.Known(end.In(days.Zone()).Year())}
 	if k.Overdue {
-		k.Left = -k.Left
+		k.Left = -days.Left(now, end)
 	}
-	k.Today = !k.Overdue && now.In(days.Zone()).YearDay() == end.In(days.Zone()).YearDay()
+	k.Today = !k.Overdue && now.In(days.Zone()).Format(time.DateOnly) == end.In(days.Zone()).Format(time.DateOnly)
 	k.Soon = !k.Overdue && k.Left <= soonDays
 	return k
 }

@@ -18,6 +18,7 @@ import (
 	"camseal/pkg/verify"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
 )
@@ -248,9 +249,24 @@ func (f Frame) named(pairs ...string) (out []named) {
 		if ms, err := strconv.ParseInt(value, 10, 64); err == nil && slices.Contains(timeMembers, pairs[i]) {
 			value = whenText(ms)
 		}
+		if known := f.oneOfFew(pairs[i], value); known != "" {
+			value = known
+		}
 		out = append(out, named{name, value})
 	}
 	return out
+}
+
+// oneOfFew puts a member's value into words, where it is one of few; else it is empty.
+func (f Frame) oneOfFew(member, value string) string {
+	key := map[string]string{casework.DetailPurpose: "purpose-" + value, catalog.DetailRole: "role-" + value}[member]
+	if _, ok := texts[key]; ok {
+		return f.T(key)
+	}
+	if ms, err := strconv.ParseUint(value, 10, 63); err == nil && member == catalog.DetailMoment {
+		return clockText(ms, true)
+	}
+	return ""
 }
 
 // hiddenMembers are for machines: the entry's own page has them.

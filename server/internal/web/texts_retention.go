@@ -59,6 +59,8 @@ var textsRetention = map[string][2]string{
 	"detail-place":       {"place", "地点"},
 	"detail-activity":    {"activity", "执法活动"},
 	"detail-case":        {"case", "案件"},
+	"detail-body":        {"body", "所属机构"},
+	"detail-role":        {"role", "角色"},
 	"detail-confirmed":   {"confirmed by", "确认人"},
 	"detail-text":        {"text", "内容"},
 	"detail-by":          {"by", "说明人"},

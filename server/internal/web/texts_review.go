@@ -21,9 +21,9 @@ var textsReview = map[string][2]string{
 	"case-decided-next":    {"The decision is taken. Nothing more is to be done here.", "决定已作出，此处无后续事项。"},
 
 	"case-due":         {"due", "期限"},
-	"case-left":        {"%d working days left, today included", "剩余 %d 个工作日（含当日）"},
+	"case-left":        {"%d working days left after today", "今日之后还剩 %d 个工作日"},
 	"case-last-day":    {"due today", "今日到期"},
-	"case-left-one":    {"one working day left", "剩余 1 个工作日"},
+	"case-left-one":    {"one working day left after today", "今日之后还剩 1 个工作日"},
 	"case-lacking":     {"It can be submitted once what lacks below is there.", "补齐下列缺少的内容后方可提交审核。"},
 	"case-overdue":     {"overdue, %d working days", "已逾期 %d 个工作日"},
 	"case-due-guessed": {"The holidays of that year are not entered yet: the day may be later.", "该年节假日安排尚未录入，期限可能顺延。"},
