@@ -163,6 +163,8 @@ func TestCheckedDamage(t *testing.T) {
 	}
 	w.state("broken")
 	w.shot("checked-shown-anyway")
+	w.visit("/?lang=en") // the server looked for itself, and says so to those who answer for the vault
+	w.until("both findings on the home page", fmt.Sprintf(`document.body.innerText.includes('part %d in the vault is not what was sealed') && document.body.innerText.includes('part %d in the vault')`, bad+1, gone+1))
 	if got := w.said(); len(got) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
 	}

@@ -61,6 +61,7 @@ func TestReviewersDay(t *testing.T) {
 	}
 	d.w.shot("day-case")
 	d.custody()
+	d.pictures()
 	if got := d.w.said(); len(got) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))
 	}
@@ -221,4 +222,15 @@ func (d *day) custody() {
 	d.w.shot("day-custody")
 	verify(t, 0, "--trust", s.trust(), zip)
 	verify(t, 0, "log", s.path("server/ledger/log"), "--trust", s.trust())
+}
+
+// pictures looks at every page that the day touched, in both languages, both colour schemes and two widths, for what is too wide or not accessible.
+func (d *day) pictures() {
+	d.w.t.Helper()
+	for name, path := range map[string]string{"home": "/", "recordings": "/recordings", "found": "/recordings?q=hello&needs=1", "unrecorded": "/unrecorded",
+		"recording": "/recordings/" + d.rec, "custody": "/recordings/" + d.rec + "/custody", "kept": "/recordings/" + d.rec + "/retention", "retention": "/retention",
+		"fleet": "/fleet", "cases": "/cases", "case": "/cases/" + d.id, "new-case": "/cases/new", "hold": "/cases/" + d.id + "/hold", "account": "/account"} {
+		d.visit(path)
+		look(d.w, "day-"+name)
+	}
 }

@@ -276,7 +276,7 @@ func TestOneOriginalOfTwoDocks(t *testing.T) {
 		return page2
 	}
 	nameLink := func(rec evidence.RecordingID) string {
-		return `<td class="name"><a href="/recordings/` + rec.String() + `">`
+		return `<div><a href="/recordings/` + rec.String() + `">`
 	}
 	if !strings.Contains(list(), nameLink(first)) {
 		t.Fatal("the interrupted try is not in the list")

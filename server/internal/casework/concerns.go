@@ -196,10 +196,21 @@ func (c *Cases) span(ctx context.Context, l casefile.Link, r db.Recording) (from
 		return r.OpenedAt, r.ClosedAt.Int64, nil
 	}
 	v, err := c.Book.Log.Recordings.View(ctx, catalog.RecordingKey{Device: l.Device, Rec: l.Rec})
-	if err != nil || v.Close == nil || v.Close.Duration == 0 || r.Modified == 0 {
+	if err != nil || v.Close == nil || r.Modified == 0 {
 		return 0, 0, err
 	}
-	return r.Modified - int64(v.Close.Duration), r.Modified, nil
+	duration := int64(v.Close.Duration)
+	if duration == 0 { // the device does not say: as far as somebody has looked into it
+		looks, err := c.Catalog.Looks(ctx, []string{r.Rec})
+		if err != nil {
+			return 0, 0, err
+		}
+		duration = looks[r.Rec].Duration
+	}
+	if duration == 0 {
+		return 0, 0, nil
+	}
+	return r.Modified - duration, r.Modified, nil
 }
 
 // gaps finds where nothing was recorded between the first begin and the last end: recordings of several cameras fill each other's gaps.

@@ -186,6 +186,9 @@ func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verif
 			return err
 		}
 	}
+	if len(said) > 0 && said[0].Kind == evidence.KindOpen { // its texts stand under its number already
+		said = said[1:]
+	}
 	if len(said) == 0 {
 		return nil
 	}
@@ -255,6 +258,8 @@ func (p *Projector) applyCustody(ctx context.Context, q *db.Queries, e ledger.En
 		return p.applyDisposal(ctx, q, e, &ev, l.Event)
 	case ActMarked:
 		return marked(ctx, q, e, &ev)
+	case ActFoundDamaged, ActFoundSound:
+		return applyDamage(ctx, q, e, &ev)
 	case ActEnrolled, ActRegistered:
 		return enrolled(ctx, q, e, &ev)
 	case ActSoftwareChanged:

@@ -35,6 +35,7 @@ var projected = []string{"meta", "devices", "batches", "parts", "anchors", "reco
 	"cases", "case_events", "case_recordings", "calendar_years", "viewer_marks",
 	"derived",
 	"accounts",
+	"damages",
 	"stored_receipts", "retention_classes", "retained", "disposals", "words_gone",
 }
 

@@ -93,6 +93,7 @@ func (p *Projector) removeRow(ctx context.Context, q *db.Queries, ev *evidence.C
 		}
 	}
 	err = errors.Join(
+		q.DeleteDamages(ctx, db.DeleteDamagesParams{Device: device, Rec: rec}),
 		q.DeleteDerived(ctx, db.DeleteDerivedParams{Device: device, Rec: rec}),
 		q.DeleteRecording(ctx, db.DeleteRecordingParams{Device: device, Rec: rec}),
 		q.DeleteSaid(ctx, db.DeleteSaidParams{Device: device, Rec: rec}),

@@ -151,6 +151,11 @@ func (o *Original) Parts() []Part {
 	return out
 }
 
+// CheckPart reads a part and hashes it. Errors: *archive.WrongBytes; archive.ErrNotFound.
+func (o *Original) CheckPart(ctx context.Context, i int) error {
+	return o.writeChunk(ctx, io.Discard, i, 0, 0)
+}
+
 // OpenPart opens the bytes of chunk i as they lie in the vault. They are not checked: whoever reads them does. The caller closes the
 // reader. Errors wrap archive.ErrNotFound if there is no such chunk, it is absent, or the vault has lost it.
 func (o *Original) OpenPart(ctx context.Context, i uint64) (io.ReadCloser, error) {

@@ -86,6 +86,17 @@ func (s *site) homeBroken(ctx context.Context, p *homePage, me auth.Account, l *
 	if !answersForAll(me) {
 		return nil
 	}
+	damaged, err := s.Catalog.Damaged(ctx, shownHome)
+	if err != nil {
+		return err
+	}
+	for _, d := range damaged {
+		i := homeItem{Text: fmt.Sprintf(p.T("home-damaged"), d.Part+1), Plain: short(d.Recording.Device), At: d.FoundAt}
+		if me.May(auth.SeeRecordings) {
+			i.Path, i.Why, i.Text, i.Plain = "/recordings/"+d.Recording.Rec, i.Text, rowOf(d.Recording, d.Class).Label(p.Frame), ""
+		}
+		l.add(i)
+	}
 	forks, err := s.Catalog.AllForks(ctx, shownHome)
 	if err != nil {
 		return err

@@ -88,6 +88,7 @@ func (s *site) stream(c *gin.Context, rec string, write func(io.Writer) error) {
 	case errors.As(err, &wrong):
 		s.Slog.ErrorContext(c.Request.Context(), "the vault holds bytes that are not what was sealed; the connection was broken off",
 			slog.String("rec", rec), slog.Any("error", err))
+		s.foundIn(c.Request.Context(), rec, wrong.Key, err, s.me(c).Actor())
 	case c.Request.Context().Err() == nil:
 		s.Slog.WarnContext(c.Request.Context(), "stream broken off", slog.String("rec", rec), slog.Any("error", err))
 	}

@@ -142,6 +142,10 @@ func (s *site) recording(c *gin.Context) {
 		return
 	}
 	made, err := s.made(c.Request.Context(), &v)
+	var damages []db.Damage
+	if err == nil {
+		damages, err = s.Catalog.DamagesOf(c.Request.Context(), v.Device, v.Rec, shownDamages)
+	}
 	if err != nil {
 		s.fail(c, err)
 		return
@@ -157,7 +161,8 @@ func (s *site) recording(c *gin.Context) {
 		Media   string
 		Lock    evidence.Lock
 		Cases   recordingCases
-	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock(), Cases: linked}
+		Damages []db.Damage
+	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock(), Cases: linked, Damages: damages}
 	data.Times = times.Text(verify.Lang(data.Lang))
 	data.Title, data.Dark = v.Label(data.Frame), true
 	c.Header("Content-Security-Policy", playerPolicy)

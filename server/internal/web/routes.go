@@ -28,6 +28,7 @@ func (s *site) routes() []Route {
 		s.searchRoutes(),
 		s.recordingRoutes(),
 		s.checkedRoutes(),
+		s.damageRoutes(),
 		s.playerRoutes(),
 		s.mediaRoutes(),
 		s.caseRoutes(),

@@ -77,7 +77,7 @@ func langKeep(l lang) *http.Cookie {
 	return &http.Cookie{Name: langCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteStrictMode}
 }
 
-var functions = template.FuncMap{"framed": withFrame, "bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
+var functions = template.FuncMap{"framed": withFrame, "add1": func(n int64) int64 { return n + 1 }, "bytes": bytesText, "when": whenText, "groups": groups, "short": short, "deref": func(n *uint64) uint64 { return *n },
 	"lines": linesText, "clock": func(ms uint64) string { return clockText(ms, false) }, "moment": func(ms uint64) string { return clockText(ms, true) },
 	"percent": func(thousandths uint64) string { return fmt.Sprintf("%d %%", thousandths/10) }, "seconds": func(ms uint64) string { return fmt.Sprintf("%g", float64(ms)/1000) },
 	"size":      func(n uint64) string { return bytesText(int64(n)) },

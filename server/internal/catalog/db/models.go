@@ -118,6 +118,15 @@ type Custody struct {
 	Event    string
 }
 
+type Damage struct {
+	Device   string
+	Rec      string
+	Part     int64
+	Gone     int64
+	At       int64
+	LogIndex int64
+}
+
 type Derived struct {
 	Device     string
 	Rec        string

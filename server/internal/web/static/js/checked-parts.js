@@ -95,8 +95,11 @@ export class Parts {
   break(index, reason) {
     this.right.delete(index);
     this.kept.delete(index);
+    const known = this.reasons.has(index);
     this.reasons.set(index, reason);
     this.become(index, 'broken');
+    // The server looks for itself, and writes down what it finds: the custodian must hear of it.
+    if (!known && reason !== 'list') fetch(`/recordings/${this.rec}/parts/${index}/check`, {method: 'POST'}).catch(() => {});
   }
 
   // bytes returns some bytes from a place on, a copy. It throws, and says why, if they may not be shown.
