@@ -36,6 +36,7 @@ var benches = []bench{
 	{"dock", docking},
 	{"review", review},
 	{"playback", playback},
+	{"viewers", viewers},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

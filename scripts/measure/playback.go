@@ -34,11 +34,11 @@ func playback(p *place) ([]row, error) {
 	if out, err := exec.Command("ffmpeg", "-v", "error", "-stream_loop", "15", "-i", realFootage, "-c", "copy", film).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("ffmpeg: %w\n%s", err, out)
 	}
-	ours, who, stop, err := p.checkedFilm(dir)
+	ours, who, s, err := p.checkedFilm(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer stop()
+	defer s.stop()
 	theirs, end, err := plainFilm(dir)
 	if err != nil {
 		return nil, err
@@ -55,21 +55,21 @@ func playback(p *place) ([]row, error) {
 		}
 	}
 	var rows []row
-	for _, s := range []struct {
+	for _, side := range []struct {
 		name string
 		ms   [2][]float64
 	}{{"warm", warm}, {"cold, worker and verifier fetched", cold}} {
-		ratio := median(s.ms[1]) / median(s.ms[0])
-		rows = append(rows, figure("first frame from a plain file server, "+s.name, "%.0f ms (runs: %.0f)", median(s.ms[0]), s.ms[0]),
-			figure("first frame, checked, "+s.name, "%.0f ms (runs: %.0f)", median(s.ms[1]), s.ms[1]),
-			target("ratio, "+s.name, fmt.Sprintf("%.2f", ratio), "at most 1.5", ratio <= 1.5))
+		ratio := median(side.ms[1]) / median(side.ms[0])
+		rows = append(rows, figure("first frame from a plain file server, "+side.name, "%.0f ms (runs: %.0f)", median(side.ms[0]), side.ms[0]),
+			figure("first frame, checked, "+side.name, "%.0f ms (runs: %.0f)", median(side.ms[1]), side.ms[1]),
+			target("ratio, "+side.name, fmt.Sprintf("%.2f", ratio), "at most 1.5", ratio <= 1.5))
 	}
 	return rows, nil
 }
 
 // checkedFilm has a server take in a folder of one film, and returns the address of its page and somebody who may see it.
-func (p *place) checkedFilm(dir string) (address string, who *visitor.Visitor, stop func(), err error) {
-	s, err := p.enrolled(p.path("system"), nil)
+func (p *place) checkedFilm(dir string) (address string, who *visitor.Visitor, s *system, err error) {
+	s, err = p.enrolled(p.path("system"), nil)
 	if err != nil {
 		return "", nil, nil, err
 	}
@@ -102,7 +102,7 @@ func (p *place) checkedFilm(dir string) (address string, who *visitor.Visitor, s
 	if err == nil {
 		err = who.Say(r.Rec)
 	}
-	return web + "/recordings/" + r.Rec, who, s.stop, err
+	return web + "/recordings/" + r.Rec, who, s, err
 }
 
 // plainFilm serves a page with the film in it and nothing else.
