@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,10 @@ func viewers(p *place) ([]row, error) {
 		return nil, err
 	}
 	defer s.stop()
+	page, err := pageTimes(at, who)
+	if err != nil {
+		return nil, err
+	}
 	before, begin := s.server.cpu(), time.Now()
 	bytes, slow, err := watchers(at, who)
 	if err != nil {
@@ -36,7 +41,9 @@ func viewers(p *place) ([]row, error) {
 	}
 	wall := time.Since(begin)
 	cores := (s.server.cpu() - before).Seconds() / wall.Seconds()
+	slowest := percentile(page, 99)
 	return []row{
+		target("a recording's page, client and all", times(page), "p99 under 50 ms", slowest < 50),
 		figure("viewers at once, 4 Mbit/s each", "%d for %.0f s: %.1f MB/s", viewerCount, wall.Seconds(), float64(bytes)/1e6/wall.Seconds()),
 		figure("parts that came too late for a viewer", "%d", slow),
 		target("processor of the server", fmt.Sprintf("%.2f cores", cores), "under 1 core", cores < 1 && slow == 0),
@@ -56,7 +63,7 @@ func watchers(at string, who *visitor.Visitor) (bytes int64, slow int, err error
 			for i := range int(viewerTime / every) {
 				<-timer.C
 				begin := time.Now()
-				n, e := fetchPart(who, fmt.Sprintf("%s/parts/%d", at, i%8))
+				n, e := fetch(who, fmt.Sprintf("%s/parts/%d", at, i%8))
 				took := time.Since(begin)
 				mu.Lock()
 				bytes += n
@@ -75,7 +82,7 @@ func watchers(at string, who *visitor.Visitor) (bytes int64, slow int, err error
 	return bytes, slow, err
 }
 
-func fetchPart(who *visitor.Visitor, at string) (int64, error) {
+func fetch(who *visitor.Visitor, at string) (int64, error) {
 	resp, err := who.Get(at)
 	if err != nil {
 		return 0, err
@@ -85,4 +92,20 @@ func fetchPart(who *visitor.Visitor, at string) (int64, error) {
 		return 0, fmt.Errorf("%s: %s", at, resp.Status)
 	}
 	return io.Copy(io.Discard, resp.Body)
+}
+
+// pageTimes asks for a recording's page many times and returns how long each answer took, in milliseconds, sorted. The first look is not counted: it
+// waits for its entry in the log.
+func pageTimes(at string, who *visitor.Visitor) (ms []float64, err error) {
+	for i := range 301 {
+		begin := time.Now()
+		if _, err := fetch(who, at); err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			ms = append(ms, float64(time.Since(begin).Microseconds())/1000)
+		}
+	}
+	slices.Sort(ms)
+	return ms, nil
 }

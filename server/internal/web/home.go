@@ -267,6 +267,17 @@ func (s *site) homeMine(ctx context.Context, p *homePage, me auth.Account, l *ho
 	if year := days.Due(s.Now(), workdays.ReviewDays).Year(); me.May(auth.Calendar) && !days.Known(year) {
 		l.add(homeItem{Path: fmt.Sprintf("/calendar?year=%d#enter", year), Plain: strconv.Itoa(year), Text: p.T("home-calendar")})
 	}
+	if me.May(auth.Dispose) {
+		proposed, err := s.Catalog.Disposals(ctx, catalog.DisposalProposed, catalog.Ending{}, shownHome)
+		if err != nil {
+			return err
+		}
+		for _, d := range proposed {
+			if d.ProposedAccount != me.ID {
+				l.add(homeItem{Path: "/recordings/" + d.Rec + "/retention", Text: d.Name, Why: p.T("home-dispose"), At: d.ProposedAt})
+			}
+		}
+	}
 	for _, state := range waiting[me.Role] {
 		list, err := s.inState(ctx, me, state, time.Time{})
 		if err != nil {

@@ -14,6 +14,7 @@ var textsHome = map[string][2]string{
 	"home-last":        {"Last recordings", "最近的音像记录"},
 	"home-fleet":       {"Devices in use: %d. Revoked: %d.", "在用设备 %d 台，已吊销 %d 台。"},
 	"home-damaged":     {"part %d in the vault is not what was sealed", "证据库中的第 %d 个数据块与签封不符"},
+	"home-dispose":     {"disposal proposed: a second person is asked for", "已提出销毁，待第二人确认"},
 	"home-fork":        {"The device sent two different statements under number %d. The second was refused.", "设备以同一序号 %d 送来两份不同陈述，后到者已拒收。"},
 	"home-suspect":     {"The device's word is suspect since:", "设备陈述存疑，起始时间："},
 	"home-gap":         {"Counter values %s to %s never arrived.", "计数值 %s 至 %s 从未送达。"},
