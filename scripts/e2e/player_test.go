@@ -120,7 +120,7 @@ func loops(t *testing.T, w *window) {
 	w.press("i")
 	w.run(chromedp.Evaluate(thePlayer+`.go(2.6)`, nil))
 	w.press("o", "p", " ")
-	w.run(chromedp.Evaluate(`(v => { window.turns = 0; v.addEventListener('seeked', () => { if (Math.abs(v.currentTime - 2) < 0.05) window.turns++; }); })(`+theVideo+`)`, nil))
+	w.run(chromedp.Evaluate(`(v => { window.turns = 0; v.addEventListener('seeking', () => { if (Math.abs(v.currentTime - 2) < 0.05) window.turns++; }); })(`+theVideo+`)`, nil))
 	w.until("three turns of the loop", `window.turns >= 3`)
 	if at := w.at(); at < 1.9 || at > 2.9 {
 		t.Errorf("the loop from 2 to 2.6 s is at %.2f s", at)

@@ -54,7 +54,7 @@ func fillRandom(t *testing.T, c *Catalog, r *rand.Rand, n int) (out []*known) {
 		}
 		for i := range n {
 			row := db.Recording{Device: fmt.Sprintf("d%d", r.IntN(2)), Rec: fmt.Sprintf("%032x", i), Mode: "import", Officers: "[]", Shown: 1, OpenedAt: 1000 + int64(r.IntN(n/3)),
-				FirstIndex: int64(i), Kind: "video", Footage: 1, Name: someText(r)}
+				FirstIndex: int64(i) + 1, Kind: "video", Footage: 1, Name: someText(r)}
 			if r.IntN(10) == 0 {
 				row.Original = fmt.Sprint(r.IntN(n / 20))
 			}
@@ -156,15 +156,17 @@ func TestSearchFindsWhatIsThere(t *testing.T) {
 		for i := range 160 {
 			maxScan, countScan = []int{300, 10_000}[i%2], []int{200, 10_000}[i/2%2]
 			q := someQuery(r, list)
-			var want []int64
+			var met []db.Recording
 			for _, k := range list {
 				if k.meets(q) {
-					want = append(want, k.row.Num)
+					met = append(met, k.row)
 				}
 			}
-			slices.SortFunc(want, func(a, b int64) int {
-				return cmp.Or(cmp.Compare(list[b-1].row.At, list[a-1].row.At), cmp.Compare(b, a))
-			})
+			slices.SortFunc(met, func(a, b db.Recording) int { return cmp.Or(cmp.Compare(b.At, a.At), cmp.Compare(b.Num, a.Num)) })
+			var want []int64
+			for _, row := range met {
+				want = append(want, row.Num)
+			}
 			if len(want) > 0 {
 				some++
 			}
