@@ -162,7 +162,8 @@ func (s *site) recording(c *gin.Context) {
 		Lock    evidence.Lock
 		Cases   recordingCases
 		Damages []db.Damage
-	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock(), Cases: linked, Damages: damages}
+		Early   []int // parts to fetch early
+	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock(), Cases: linked, Damages: damages, Early: s.early(c, v)}
 	data.Times = times.Text(verify.Lang(data.Lang))
 	data.Title, data.Dark = v.Label(data.Frame), true
 	c.Header("Content-Security-Policy", playerPolicy)
