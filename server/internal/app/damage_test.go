@@ -67,8 +67,9 @@ func TestDamageIsWrittenDown(t *testing.T) {
 		t.Errorf("gone after it was changed: %d events", acts())
 	}
 	check(t, os.WriteFile(found[0], was, 0o400))
-	if first, again := looks(), looks(); !first || !again || acts() != 2 {
-		t.Errorf("right again: %v, %v, %d events", first, again, acts())
+	status, to, _ := r.post(at+"/check", nil)
+	if first, again := looks(), looks(); status != http.StatusSeeOther || to != at || !first || !again || acts() != 2 {
+		t.Errorf("right again: %d %s, %v, %v, %d events", status, to, first, again, acts())
 	}
 	saysNot(t, r.text(rec.String(), "en"), "The vault no longer holds")
 	path, err := r.export(rec, true)

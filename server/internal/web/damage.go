@@ -21,7 +21,10 @@ import (
 const shownDamages = 100
 
 func (s *site) damageRoutes() []Route {
-	return []Route{{"POST", "/recordings/:rec/parts/:index/check", auth.SeeRecordings, s.checkPart}}
+	return []Route{
+		{"POST", "/recordings/:rec/parts/:index/check", auth.SeeRecordings, s.checkPart},
+		{"POST", "/recordings/:rec/check", auth.Retain, s.checkAgain},
+	}
 }
 
 // checkPart reads a part in the vault again and hashes it: a reader's browser asks for it when it found the part wrong, for its word alone is no
@@ -44,6 +47,25 @@ func (s *site) checkPart(c *gin.Context) {
 	}
 	c.Header("Cache-Control", "no-store")
 	c.JSON(http.StatusOK, gin.H{"sound": found == nil})
+}
+
+// checkAgain reads the parts again that were found damaged.
+func (s *site) checkAgain(c *gin.Context) {
+	v, o, err := s.whole(c)
+	var damages []db.Damage
+	if err == nil {
+		damages, err = s.Catalog.DamagesOf(c.Request.Context(), v.Device, v.Rec, shownDamages)
+	}
+	for _, d := range damages {
+		if err == nil && int(d.Part) < len(o.Parts()) {
+			err = s.found(c.Request.Context(), v.Recording, int(d.Part), o.CheckPart(c.Request.Context(), int(d.Part)), s.me(c).Actor())
+		}
+	}
+	if err != nil {
+		s.fail(c, err)
+		return
+	}
+	s.see(c, "/recordings/"+v.Rec)
 }
 
 // found writes down what reading a part came to, once for each change: err is that of the reading. Other errors than a wrong or missing object
