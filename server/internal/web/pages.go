@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strconv"
 
@@ -94,80 +95,65 @@ func next(path string, at int64, rec string) string {
 	return path + "?" + url.Values{"before": {strconv.FormatInt(at, 10)}, "after": {rec}}.Encode()
 }
 
+// recordingPage is what a recording's page shows.
+type recordingPage struct {
+	Frame
+	M       makings
+	R       row
+	A       about
+	Times   []string
+	D       device
+	Custody int
+	Media   string
+	Lock    evidence.Lock
+	Cases   recordingCases
+	Damages []db.Damage
+	Early   []int // parts to fetch early
+}
+
 // recording shows one recording.
 func (s *site) recording(c *gin.Context) {
 	v, err := s.find(c)
 	if errors.Is(err, catalog.ErrUnknown) && s.tombstone(c) {
 		return
 	}
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	id, err := evidence.ParseDeviceID(v.Device)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	rec, err := evidence.ParseRecordingID(v.Rec)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	custody, err := s.Catalog.CountLife(c.Request.Context(), catalog.RecordingKey{Device: id, Rec: rec})
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	dev, err := s.device(c.Request.Context(), id, v.Recording)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	times, err := s.Exporter.Bracket(c.Request.Context(), rec)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	what, err := s.about(c.Request.Context(), v.Recording)
+	var p recordingPage
 	if err == nil {
-		err = s.describe(&v, what.Register)
-	}
-	var linked recordingCases
-	if err == nil {
-		linked, err = s.casesOf(c, id, rec)
+		p, err = s.recordingPage(c, v)
 	}
 	if err != nil {
 		s.fail(c, err)
 		return
 	}
-	made, err := s.made(c.Request.Context(), &v)
-	var damages []db.Damage
-	if err == nil {
-		damages, err = s.Catalog.DamagesOf(c.Request.Context(), v.Device, v.Rec, shownDamages)
-	}
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	data := struct {
-		Frame
-		M       makings
-		R       row
-		A       about
-		Times   []string
-		D       device
-		Custody int
-		Media   string
-		Lock    evidence.Lock
-		Cases   recordingCases
-		Damages []db.Damage
-		Early   []int // parts to fetch early
-	}{Frame: s.frame(c, "recording"), M: made, R: v, A: what, D: dev, Custody: custody, Media: baseType(v.MediaType), Lock: s.Vault.Lock(), Cases: linked, Damages: damages, Early: s.early(c, v)}
-	data.Times = times.Text(verify.Lang(data.Lang))
-	data.Title, data.Dark = v.Label(data.Frame), true
 	c.Header("Content-Security-Policy", playerPolicy)
-	s.page(c, 200, "recording.html", data)
+	s.page(c, http.StatusOK, "recording.html", p)
+}
+
+func (s *site) recordingPage(c *gin.Context, v row) (p recordingPage, err error) {
+	ctx := c.Request.Context()
+	id, rec, err := idsOf(v.Recording)
+	if err != nil {
+		return p, err
+	}
+	p = recordingPage{Frame: s.frame(c, "recording"), Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
+	var errs [7]error
+	p.Custody, errs[0] = s.Catalog.CountLife(ctx, catalog.RecordingKey{Device: id, Rec: rec})
+	p.D, errs[1] = s.device(ctx, id, v.Recording)
+	p.A, errs[2] = s.about(ctx, v.Recording)
+	p.Cases, errs[3] = s.casesOf(c, id, rec)
+	p.M, errs[4] = s.made(ctx, &v)
+	p.Damages, errs[5] = s.Catalog.DamagesOf(ctx, v.Device, v.Rec, shownDamages)
+	times, err := s.Exporter.Bracket(ctx, rec)
+	errs[6] = err
+	if err := errors.Join(errs[:]...); err != nil {
+		return p, err
+	}
+	p.Times = times.Text(verify.Lang(p.Lang))
+	p.Early = s.early(c, v)
+	p.Title, p.Dark = v.Label(p.Frame), true
+	err = s.describe(&v, p.A.Register)
+	p.R = v
+	return p, err
 }
 
 // find reads the recording that the address names. Errors: catalog.ErrUnknown.
