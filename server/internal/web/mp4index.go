@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 
-	"github.com/gin-gonic/gin"
-
 	"camseal/server/internal/export"
 )
 
@@ -40,25 +38,6 @@ func mp4Index(r io.Reader, size int64) int64 {
 		}
 	}
 	return 0
-}
-
-// early are the parts that a player will ask for first, so that the page can have them fetched while its scripts load. Nothing depends on them.
-func (s *site) early(c *gin.Context, r row) []int {
-	if r.Player() == "" {
-		return nil
-	}
-	stored, err := export.StoredLeaf(r.Recording)
-	if err != nil {
-		return nil
-	}
-	o, _, err := s.open(c.Request.Context(), stored)
-	if err != nil || len(o.Parts()) == 0 {
-		return nil
-	}
-	if next, err := indexPart(c.Request.Context(), o); err == nil && next > 0 {
-		return []int{0, next}
-	}
-	return []int{0}
 }
 
 // indexPart is the part that a player of an MP4 file asks for next, after the first one; 0 if that is not known. It comes of bytes that

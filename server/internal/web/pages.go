@@ -108,7 +108,6 @@ type recordingPage struct {
 	Lock    evidence.Lock
 	Cases   recordingCases
 	Damages []db.Damage
-	Early   []int // parts to fetch early
 }
 
 // recording shows one recording.
@@ -149,7 +148,6 @@ func (s *site) recordingPage(c *gin.Context, v row) (p recordingPage, err error)
 		return p, err
 	}
 	p.Times = times.Text(verify.Lang(p.Lang))
-	p.Early = s.early(c, v)
 	p.Title, p.Dark = v.Label(p.Frame), true
 	err = s.describe(&v, p.A.Register)
 	p.R = v

@@ -37,6 +37,23 @@ async function whole(answer, size) {
   }
 }
 
+// remember hands bytes over to the service worker.
+function remember(key, bytes) {
+  navigator.serviceWorker?.controller?.postMessage({remember: key, bytes}, [bytes.buffer]);
+}
+
+// recall asks the service worker for a part that it may remember; null if it does not.
+function recall(key) {
+  const worker = navigator.serviceWorker?.controller;
+  if (!worker) return null;
+  return new Promise(resolve => {
+    const {port1, port2} = new MessageChannel();
+    port1.onmessage = ({data}) => { port1.close(); resolve(data); };
+    setTimeout(resolve, 100, null);
+    worker.postMessage({recall: key}, [port2]);
+  });
+}
+
 export class Parts {
   constructor(rec, list, calls) {
     this.rec = rec;
@@ -47,6 +64,7 @@ export class Parts {
     this.kept = new Map();    // bytes or promises of them, the oldest first
     this.allowed = new Map(); // what is given out of parts that are not right: zeros or raw
     this.right = new Set();   // parts whose bytes have the hash of the list
+    this.first = new Set();   // parts that the service worker remembers for the next visit
     this.fetching = 0;
     this.ended = new AbortController();
     let offset = 0;
@@ -165,22 +183,29 @@ export class Parts {
     if (allowed === 'zeros') return new Uint8Array(p.size);
     if (p.absent) throw new Stop(index, 'absent');
     if (!allowed && this.reasons.has(index)) throw new Stop(index, this.reasons.get(index));
-    const answer = await this.get(index);
+    const known = this.first.has(index) && !allowed ? await recall(`${this.rec}/${index}`) : null;
+    const answer = known && await this.fits(p, known) ? {bytes: known} : await this.get(index);
     if (answer.status === 410) {
       this.break(index, 'gone');
       throw new Stop(index, 'gone');
     }
     const {bytes} = answer;
     if (allowed) return fitted(bytes, p.size);
-    if (bytes.length !== p.size || hex(await crypto.subtle.digest('SHA-256', bytes)) !== p.hash) {
+    if (bytes !== known && !await this.fits(p, bytes)) {
       this.break(index, 'changed');
       throw new Stop(index, 'changed');
     }
+    if (bytes !== known && this.first.has(index)) remember(`${this.rec}/${index}`, bytes.slice());
     if (this.reasons.has(index)) throw new Stop(index, this.reasons.get(index)); // meanwhile
     this.right.add(index);
     if (this.known) this.become(index, 'checked');
     else this.calls.progress();
     return bytes;
+  }
+
+  // fits says whether bytes are those of a part.
+  async fits(p, bytes) {
+    return bytes.length === p.size && hex(await crypto.subtle.digest('SHA-256', bytes)) === p.hash;
   }
 
   // get fetches a part, and asks again for a while if the server can't be reached.

@@ -17,7 +17,8 @@ export async function open(rec, {parts: sealed, onpart, onverdict, onbroken} = {
   });
   const session = new Session(rec, list, {onpart, onverdict, onbroken});
   if (window.crypto?.subtle && list.parts.length > 0) { // while the worker starts
-    for (const index of new Set([0, list.next ?? 0])) session.read.load(index).catch(() => {});
+    session.read.first = new Set([0, list.next ?? 0]);
+    for (const index of session.read.first) session.read.load(index).catch(() => {});
   }
   session.start(await worker);
   return session;
