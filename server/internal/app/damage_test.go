@@ -56,6 +56,7 @@ func TestDamageIsWrittenDown(t *testing.T) {
 	says(t, r.by(keeper).sees("/", 200), "part 1 in the vault is not what was sealed", at)
 	says(t, r.by(administer).sees("/", 200), "part 1 in the vault is not what was sealed")
 	saysNot(t, r.by(administer).sees("/", 200), at)
+	says(t, r.text("", "en"), "not as sealed in the vault")
 	r.reindexed()
 	r.callers = nil
 	says(t, r.text(rec.String(), "en"), "Part 1 was found changed on")

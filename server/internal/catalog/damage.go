@@ -51,3 +51,16 @@ func (c *Catalog) Damaged(ctx context.Context, n int) ([]db.DamagedRow, error) {
 	}
 	return rows, nil
 }
+
+// DamagedRecordings returns up to n recordings of which a part was found damaged.
+func (c *Catalog) DamagedRecordings(ctx context.Context, n int) (map[string]bool, error) {
+	rows, err := c.q.DamagedRecordings(ctx, int32(n))
+	if err != nil {
+		return nil, fmt.Errorf("damaged recordings: %w", err)
+	}
+	out := make(map[string]bool, len(rows))
+	for _, rec := range rows {
+		out[rec] = true
+	}
+	return out, nil
+}

@@ -18,7 +18,11 @@ import (
 	"camseal/server/internal/catalog/db"
 )
 
-const shownDamages = 100
+// How many damages of one recording, and how many damaged recordings, are looked at.
+const (
+	shownDamages = 100
+	knownDamaged = 1000
+)
 
 func (s *site) damageRoutes() []Route {
 	return []Route{

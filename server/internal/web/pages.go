@@ -27,6 +27,10 @@ func (s *site) rows(ctx context.Context, me auth.Account, list []catalog.Listed)
 	if err != nil {
 		return nil, err
 	}
+	damaged, err := s.Catalog.DamagedRecordings(ctx, knownDamaged)
+	if err != nil {
+		return nil, err
+	}
 	shared, err := s.Catalog.Shared(ctx, list)
 	if err != nil {
 		return nil, err
@@ -39,6 +43,7 @@ func (s *site) rows(ctx context.Context, me auth.Account, list []catalog.Listed)
 			continue
 		}
 		v := rowOf(r.Recording, r.Class)
+		v.Damaged = damaged[r.Rec]
 		v.Poster, v.Duration = looks[r.Rec].Poster, looks[r.Rec].Duration
 		if err := s.describe(&v, reg); err != nil {
 			return nil, err
@@ -150,6 +155,7 @@ func (s *site) recordingPage(c *gin.Context, v row) (p recordingPage, err error)
 	p.Times = times.Text(verify.Lang(p.Lang))
 	p.Title, p.Dark = v.Label(p.Frame), true
 	err = s.describe(&v, p.A.Register)
+	v.Damaged = len(p.Damages) > 0
 	p.R = v
 	return p, err
 }

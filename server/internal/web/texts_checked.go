@@ -39,6 +39,7 @@ var textsChecked = map[string][2]string{
 	"damaged":               {"The vault no longer holds what was sealed", "证据库中的内容与签封不符"},
 	"damaged-part":          {"Part %d was found changed on %s (log leaf %d).", "第 %d 个数据块于 %s 被发现已更改（日志条目 %d）。"},
 	"damaged-gone":          {"Part %d was found missing on %s (log leaf %d).", "第 %d 个数据块于 %s 被发现缺失（日志条目 %d）。"},
+	"damaged-row":           {"not as sealed in the vault", "证据库内容与签封不符"},
 	"damaged-check":         {"Read them again", "重新读取核对"},
 	"damaged-do":            {"The other parts are not affected, and what was sealed is still proven: restore the object from a backup of the vault, and have it read again. Bundles that were handed out before stay valid.", "其他数据块不受影响，签封证明依然有效：请从证据库备份恢复该对象，然后重新读取核对。此前提供的证据包仍然有效。"},
 }

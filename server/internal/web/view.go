@@ -154,6 +154,8 @@ type row struct {
 	Short  bool // not all of its source was taken in, or not all of that is left
 	Person bool // needs one
 
+	Damaged bool // a part of it was found changed or missing in the vault
+
 	// Of its case header.
 	Line    string // what it says, in one line
 	Needs   bool   // there is none, and there has to be one

@@ -105,6 +105,33 @@ func (q *Queries) Damaged(ctx context.Context, page int32) ([]DamagedRow, error)
 	return items, nil
 }
 
+const damagedRecordings = `-- name: DamagedRecordings :many
+SELECT DISTINCT rec FROM damages LIMIT $1
+`
+
+func (q *Queries) DamagedRecordings(ctx context.Context, page int32) ([]string, error) {
+	rows, err := q.db.QueryContext(ctx, damagedRecordings, page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var rec string
+		if err := rows.Scan(&rec); err != nil {
+			return nil, err
+		}
+		items = append(items, rec)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const damagesOf = `-- name: DamagesOf :many
 SELECT device, rec, part, gone, at, log_index FROM damages WHERE device = $1 AND rec = $2 ORDER BY part LIMIT $3
 `

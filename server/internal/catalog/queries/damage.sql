@@ -17,3 +17,6 @@ SELECT sqlc.embed(recordings), devices.class, damages.part, damages.at AS found_
 JOIN recordings ON recordings.device = damages.device AND recordings.rec = damages.rec
 JOIN devices ON devices.device = damages.device
 ORDER BY damages.log_index DESC, damages.part LIMIT sqlc.arg(page);
+
+-- name: DamagedRecordings :many
+SELECT DISTINCT rec FROM damages LIMIT sqlc.arg(page);
