@@ -104,8 +104,12 @@ export class Picture extends HTMLElement {
 
   #source(src, at) {
     this.stop.hidden = true;
+    if (!this.timed) { // under the same address a browser may wait for the answer that is just failing
+      this.tries = (this.tries ?? 0) + 1;
+      this.media.src = this.tries > 1 ? `${src}?${this.tries}` : src;
+      return;
+    }
     this.media.src = src;
-    if (!this.timed) return;
     this.media.load();
     if (at != null) this.media.addEventListener('loadedmetadata', () => { this.media.currentTime = at; }, { once: true });
   }
@@ -196,7 +200,7 @@ export class Picture extends HTMLElement {
   // failed waits for the session's word on what is wrong, and without one says what the element says.
   #failed() {
     if (this.passing || !this.media.getAttribute('src')) return;
-    setTimeout(() => { if (!this.timed || this.media.error) this.#complain(); }, this.checked ? patience : 0);
+    setTimeout(() => { if (this.timed ? this.media.error : !this.media.naturalWidth) this.#complain(); }, this.checked ? patience : 0);
   }
 
   #complain() {
