@@ -209,7 +209,7 @@ func TestSameFileTwice(t *testing.T) {
 
 // TestReindex: the vault alone suffices to show the same pages again.
 func TestReindex(t *testing.T) {
-	s := newSystem(t)
+	s := newSystem(t, "--media-workers", "0") // a page says what the background could not make, whenever it has tried
 	s.film("a.mp4", 300_000)
 	s.film("照片 1.jpg", 5_000)
 	mustRun(t, "camseal-agent", s.importing()...)
