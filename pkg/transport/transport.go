@@ -21,6 +21,8 @@
 //	                                               or 409 chunks-missing with Wanted
 //	GET  /v1/register                              answer Register, with an ETag; 304 with If-None-Match; 204: there is none
 //	POST /v1/known                                 KnownRequest; answer KnownAnswer
+//	POST /v1/orders                                Report of a recorder on duty; answer Orders, when there is something new
+//	POST /v1/live/whip                             WHIP (RFC 9725): publish live. PATCH and DELETE at the Location it answers
 //
 // Every refusal is an Error in JSON with a 4xx or 5xx status.
 package transport

@@ -163,6 +163,27 @@ func (c *Client) ask(ctx context.Context, method, path string, body []byte) (*ht
 	return resp, nil
 }
 
+// Orders reports what this recorder does, and returns what it is to do; the server answers when there is something new. Errors as of ask.
+func (c *Client) Orders(ctx context.Context, r transport.Report) (o transport.Orders, err error) {
+	err = c.messageJSON(ctx, "/v1/orders", r, &o)
+	return o, err
+}
+
+// Send sends a small request of another protocol (WHIP) as this device and returns the answer, whatever its status. The path is the server's, as it
+// stands in a Location. The caller closes the body.
+func (c *Client) Send(ctx context.Context, method, path string, header http.Header, body []byte) (*http.Response, error) {
+	ref, err := url.Parse(path)
+	if err != nil || ref.IsAbs() || ref.Host != "" {
+		return nil, fmt.Errorf("%q is no path at this server", path)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header.Clone()
+	return c.small.Do(req)
+}
+
 // message sends a small request and reads its answer. Errors as of ask.
 func (c *Client) message(ctx context.Context, method, path string, body []byte, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
