@@ -1,9 +1,10 @@
 // Package crashfs is a file system in memory, mounted by FUSE, whose power can be cut: what no fsync made durable is gone then, as on a disk
 // at its worst.
 //
-// The contents of a file become durable by fsync of the file, the names in a folder by fsync of the folder, and nothing else makes anything
-// durable: no order of writes, no passing of time, no fsync of something else. This is what POSIX promises and less than ext4 and xfs do, so
-// that who survives this survives those. Size and contents of a file go together.
+// The contents of a file, and the names that were given to it, become durable by fsync of the file; the names in a folder by fsync of the
+// folder; and nothing else makes anything durable: no order of writes, no passing of time, no fsync of something else. This is less than any file
+// system of Linux does. With a journal any fsync makes all changes of names until then durable too, as ext4 and xfs do. Size and contents of a
+// file go together.
 package crashfs
 
 import (
@@ -23,8 +24,9 @@ const capacity = 8 << 30
 
 // FS is a disk. Its methods are safe for concurrent use.
 type FS struct {
-	dir  string
-	root *object
+	dir     string
+	journal bool
+	root    *object
 
 	mu     sync.Mutex // guards all objects
 	next   uint64     // number of the next object
@@ -35,6 +37,7 @@ type FS struct {
 	cut    chan struct{}
 	server *fuse.Server
 	used   atomic.Int64
+	dirty  map[*object]struct{} // folders whose names changed since they were durable
 }
 
 // object is a file, a folder, a link or a socket.
@@ -46,11 +49,18 @@ type object struct {
 	names, namesDurable map[string]*object // of a folder
 	data, dataDurable   []byte             // of a file; of a symbolic link, where it points
 	links               int
+	places              map[place]struct{} // names given to a file since it was durable
+}
+
+// place is a name in a folder.
+type place struct {
+	dir  *object
+	name string
 }
 
 // New mounts an empty disk at dir, which must be an empty folder.
-func New(dir string) (*FS, error) {
-	f := &FS{dir: dir, cut: make(chan struct{})}
+func New(dir string, journal bool) (*FS, error) {
+	f := &FS{dir: dir, journal: journal, cut: make(chan struct{}), dirty: map[*object]struct{}{}}
 	f.root = f.object(syscall.S_IFDIR | 0o755)
 	return f, f.mount()
 }
@@ -115,6 +125,7 @@ func (f *FS) Restore() error {
 	f.mu.Lock()
 	f.run++
 	f.used.Store(0)
+	clear(f.dirty)
 	f.settle(f.root, map[*object]bool{})
 	f.off, f.cutAt, f.cut = false, 0, make(chan struct{})
 	f.mu.Unlock()
@@ -126,7 +137,7 @@ func (f *FS) settle(o *object, done map[*object]bool) {
 	if o.links++; done[o] {
 		return
 	}
-	done[o], o.links = true, 1
+	done[o], o.links, o.places = true, 1, nil
 	if o.names == nil {
 		if o.mode&syscall.S_IFMT == syscall.S_IFREG {
 			o.data = append([]byte(nil), o.dataDurable...)
@@ -150,6 +161,12 @@ func (f *FS) Close() error {
 	}
 	f.server = nil // it ends when the last open file is closed
 	return nil
+}
+
+// keepNames makes the names in a folder durable; f.mu is held.
+func (f *FS) keepNames(o *object) {
+	o.namesDurable = maps.Clone(o.names)
+	delete(f.dirty, o)
 }
 
 // change begins a change. It returns EIO if there is no power; else f.mu is held until the returned function is called.

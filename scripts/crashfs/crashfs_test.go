@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func disk(t *testing.T) (*FS, func(...string) string) {
+func disk(t *testing.T, journal bool) (*FS, func(...string) string) {
 	t.Helper()
 	dir := t.TempDir()
-	f, err := New(dir)
+	f, err := New(dir, journal)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,15 +62,16 @@ func read(path string) string {
 
 // What was synced is there after the power cut, and nothing else.
 func TestUnsyncedIsGone(t *testing.T) {
-	f, at := disk(t)
+	f, at := disk(t, false)
 	must(t, os.Mkdir(at("d"), 0o700))
 	syncDir(t, at())
 	write(t, at("d", "a"), "old", true)
-	write(t, at("d", "nameless"), "synced, but not its name", true)
+	write(t, at("d", "nameless"), "renamed away", true)
 	must(t, os.Remove(at("d", "nameless")))
 	syncDir(t, at("d"))
 	write(t, at("d", "a"), "new", false)
-	write(t, at("d", "b"), "synced, but not its name", true)
+	write(t, at("d", "b"), "not synced", false)
+	write(t, at("d", "f"), "synced, and so its name", true)
 	must(t, os.Rename(at("d", "a"), at("d", "c")))
 	if got := read(at("d", "c")); got != "new" {
 		t.Fatal(got)
@@ -78,6 +79,9 @@ func TestUnsyncedIsGone(t *testing.T) {
 	must(t, f.Restore())
 	if got := read(at("d", "a")); got != "old" {
 		t.Errorf("a: %s", got)
+	}
+	if got := read(at("d", "f")); got != "synced, and so its name" {
+		t.Errorf("f: %s", got)
 	}
 	for _, gone := range []string{"b", "c", "nameless"} {
 		if _, err := os.Stat(at("d", gone)); !errors.Is(err, fs.ErrNotExist) {
@@ -96,7 +100,7 @@ func TestUnsyncedIsGone(t *testing.T) {
 
 // Mapped files are durable by msync.
 func TestMapped(t *testing.T) {
-	f, at := disk(t)
+	f, at := disk(t, false)
 	write(t, at("m"), "0123456789", true)
 	syncDir(t, at())
 	file, err := os.OpenFile(at("m"), os.O_RDWR, 0)
@@ -116,7 +120,7 @@ func TestMapped(t *testing.T) {
 
 // The power goes at a given change.
 func TestCutAt(t *testing.T) {
-	f, at := disk(t)
+	f, at := disk(t, false)
 	write(t, at("a"), "a", true)
 	syncDir(t, at())
 	cut := f.CutAt(f.Steps() + 2)
@@ -132,5 +136,21 @@ func TestCutAt(t *testing.T) {
 	must(t, f.Restore())
 	if got := read(at("a")); got != "a" {
 		t.Errorf("%q", got)
+	}
+}
+
+// With a journal any fsync keeps all names.
+func TestJournal(t *testing.T) {
+	f, at := disk(t, true)
+	must(t, os.Mkdir(at("d"), 0o700))
+	write(t, at("d", "a"), "a", false)
+	write(t, at("b"), "b", true)
+	write(t, at("c"), "c", false)
+	must(t, f.Restore())
+	if read(at("d", "a")) != "" || read(at("b")) != "b" {
+		t.Errorf("%q %q", read(at("d", "a")), read(at("b")))
+	}
+	if _, err := os.Stat(at("c")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("c: %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package crashfs
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"sort"
 	"syscall"
@@ -168,9 +167,18 @@ func (n *node) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 	}
 	defer done()
 	if n.o.names != nil {
-		n.o.namesDurable = maps.Clone(n.o.names)
+		n.f.keepNames(n.o)
 	} else {
 		n.o.dataDurable = append(n.o.dataDurable[:0], n.o.data...)
+		for p := range n.o.places {
+			p.dir.namesDurable[p.name] = n.o
+		}
+		n.o.places = nil
+	}
+	if n.f.journal {
+		for o := range n.f.dirty {
+			n.f.keepNames(o)
+		}
 	}
 	return 0
 }
@@ -206,7 +214,8 @@ func (n *node) make(ctx context.Context, name string, mode uint32, out *fuse.Ent
 		return nil, syscall.EEXIST
 	}
 	o := n.f.object(mode)
-	n.o.names[name], o.links, n.o.mtime = o, 1, o.mtime
+	n.f.name(n.o, name, o)
+	o.links = 1
 	return n.child(ctx, o, out), 0
 }
 
@@ -249,7 +258,7 @@ func (n *node) Link(ctx context.Context, target fs.InodeEmbedder, name string, o
 		return nil, syscall.EEXIST
 	}
 	o := target.(*node).o
-	n.o.names[name] = o
+	n.f.name(n.o, name, o)
 	o.links++
 	return n.child(ctx, o, out), 0
 }
@@ -264,6 +273,22 @@ func (n *node) Unlink(_ context.Context, name string) syscall.Errno {
 	return n.f.remove(n.o, name)
 }
 
+// name makes a name in a folder stand for an object, or for none; f.mu is held.
+func (f *FS) name(dir *object, name string, o *object) {
+	if o == nil {
+		delete(dir.names[name].places, place{dir, name})
+		delete(dir.names, name)
+	} else {
+		dir.names[name] = o
+		if o.places == nil {
+			o.places = map[place]struct{}{}
+		}
+		o.places[place{dir, name}] = struct{}{}
+	}
+	dir.mtime = time.Now()
+	f.dirty[dir] = struct{}{}
+}
+
 // remove takes a name away; f.mu is held.
 func (f *FS) remove(dir *object, name string) syscall.Errno {
 	o := dir.names[name]
@@ -273,8 +298,7 @@ func (f *FS) remove(dir *object, name string) syscall.Errno {
 	case len(o.names) > 0:
 		return syscall.ENOTEMPTY
 	}
-	delete(dir.names, name)
-	dir.mtime = time.Now()
+	f.name(dir, name, nil)
 	if o.links--; o.links == 0 {
 		f.used.Add(-int64(len(o.data)))
 	}
@@ -307,8 +331,8 @@ func (n *node) Rename(_ context.Context, name string, newParent fs.InodeEmbedder
 			return errno
 		}
 	}
-	delete(n.o.names, name)
-	to.names[newName] = o
+	n.f.name(n.o, name, nil)
+	n.f.name(to, newName, o)
 	return 0
 }
 

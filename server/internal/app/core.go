@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"camseal/pkg/attestation"
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
 	"camseal/server/internal/archive"
@@ -130,7 +131,7 @@ func (c *core) lockState(s *settings) error {
 	}
 	c.closers = append(c.closers, f.Close)
 	for _, d := range []string{dirTemp, dirHeld} {
-		if err := os.MkdirAll(s.path(d), 0o700); err != nil {
+		if err := durable.MkdirAll(s.path(d), 0o700); err != nil {
 			return err
 		}
 	}

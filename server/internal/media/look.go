@@ -12,7 +12,7 @@ import (
 
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
-	"camseal/server/internal/durable"
+	"camseal/pkg/durable"
 )
 
 // look finds out what a recording holds and makes its pictures. The try is written down before it begins: a file that brings the server
