@@ -23,7 +23,7 @@ import (
 
 const (
 	batchBytes  = 1 << 20   // a batch of statements is cut at the first seal from here on,
-	narrowBatch = 64 << 10  // where little should be on its way at once, from here on
+	narrowBatch = 64 << 10  // away from the dock and on narrow links from here on
 	minAsk      = 256 << 20 // bytes sent of an open import before its first receipt is asked for
 	maxAsks     = 32        // requests for receipts at once; each waits for the log
 	narrowAsks  = 2         // where little should be on its way at once
@@ -241,7 +241,7 @@ func (u *Uplink) batch(ctx context.Context) (sent bool, err error) {
 		return false, err
 	}
 	size := batchBytes
-	if u.Client.link.thrifty() {
+	if kind, _, narrow := u.Client.link.how(); narrow || kind != LinkDock {
 		size = narrowBatch
 	}
 	b, ok, err := u.Spool.Batch(next, size)
