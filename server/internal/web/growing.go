@@ -64,6 +64,27 @@ func (s *site) grow(ctx context.Context, v *row) {
 	}
 }
 
+// homeSilent lists recordings whose recorders were not heard of for a while. Those that have faults too are in the list already.
+func (s *site) homeSilent(ctx context.Context, p *homePage, me auth.Account, l *homeList, n int) error {
+	list, err := s.Catalog.Growing(ctx, n)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		v := rowOf(r.Recording, r.Class)
+		s.grow(ctx, &v)
+		if v.Growth != silent || v.Faults > 0 {
+			continue
+		}
+		if ok, err := s.mayLook(ctx, me, r.Recording); err != nil {
+			return err
+		} else if ok {
+			l.add(homeItem{Path: "/recordings/" + r.Rec, Text: v.Label(p.Frame), Why: p.T("growing-silent"), At: v.Heard})
+		}
+	}
+	return nil
+}
+
 // Says is what there is to say about a recording that its recorder has not ended; empty if nothing is.
 func (r row) Says(f Frame) string {
 	switch r.Growth {
