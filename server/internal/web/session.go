@@ -55,7 +55,11 @@ func (s *site) enter(c *gin.Context) error {
 	if err != nil {
 		token = ""
 	}
-	ctx, err := s.sessions.Load(c.Request.Context(), token)
+	asking := c.Request.Context()
+	if c.FullPath() == ofRecording+"/growth" {
+		asking = catalog.Glance(asking)
+	}
+	ctx, err := s.sessions.Load(asking, token)
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ import (
 	"camseal/server/internal/auth"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
+	"camseal/server/internal/duty"
 	"camseal/server/internal/export"
 	"camseal/server/internal/media"
 	"camseal/server/internal/people"
@@ -46,7 +47,9 @@ type Config struct {
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
 	Cases    *casework.Cases
 
-	Media            *media.Maker
+	Duty  *duty.Board // recorders on duty
+	Media *media.Maker
+
 	Retention        *casework.Retention
 	DefaultRetention time.Duration // of recordings without a class
 
