@@ -34,6 +34,8 @@ type Client struct {
 	bulk   *http.Client // for chunks
 	device atomic.Pointer[tls.Certificate]
 	server atomic.Int64 // the server's clock when it answered last, seconds since 1970; 0: it never did
+	heard  atomic.Pointer[heard]
+	now    func() time.Time
 }
 
 // NewClient checks the configuration; it sends nothing.
@@ -42,7 +44,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if err != nil || base.Scheme != "https" || base.Host == "" {
 		return nil, fmt.Errorf("server %q: an address like https://host:8443 is needed", c.Server)
 	}
-	cl := &Client{base: base}
+	cl := &Client{base: base, now: c.Now}
 	cl.device.Store(&c.Device)
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: c.CA, Time: c.Now,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cl.device.Load(), nil }}
