@@ -35,6 +35,8 @@ type Client struct {
 	link   *link        // that chunks take
 	device atomic.Pointer[tls.Certificate]
 	server atomic.Int64 // the server's clock when it answered last, seconds since 1970; 0: it never did
+	heard  atomic.Pointer[heard]
+	now    func() time.Time
 }
 
 // NewClient checks the configuration; it sends nothing.
@@ -43,7 +45,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if err != nil || base.Scheme != "https" || base.Host == "" {
 		return nil, fmt.Errorf("server %q: an address like https://host:8443 is needed", c.Server)
 	}
-	cl := &Client{base: base, link: newLink(c.Now)}
+	cl := &Client{base: base, link: newLink(c.Now), now: c.Now}
 	cl.device.Store(&c.Device)
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: c.CA, Time: c.Now,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cl.device.Load(), nil }}
