@@ -28,6 +28,7 @@ import (
 	"camseal/server/internal/media"
 	"camseal/server/internal/officers"
 	"camseal/server/internal/people"
+	"camseal/server/internal/web"
 )
 
 // core is everything below the network: vault, log, catalog and what works on them.
@@ -48,6 +49,7 @@ type core struct {
 	space    func() (archive.Space, error) // of the vault; nil: it does not tell
 	disposer archive.Disposer              // nil: nothing can be disposed of here
 	people   *people.Keeper
+	page     *web.Page     // nil: it is not served yet
 	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
 
@@ -361,6 +363,9 @@ func (c *core) wait(ctx context.Context) error {
 
 // close stops following and closes everything in reverse order.
 func (c *core) close() error {
+	if c.page != nil {
+		c.page.Close() // what it records needs the log
+	}
 	c.cancel()
 	c.work.Wait() // nothing may use the catalog once it is closed
 	var err error

@@ -70,6 +70,7 @@ var texts = together(
 	textsCalendar,
 	textsRetention,
 	textsFleet,
+	textsLive,
 )
 
 // together joins the areas' words. A key stands for one text everywhere.
