@@ -30,6 +30,7 @@ import (
 	"camseal/server/internal/media"
 	"camseal/server/internal/officers"
 	"camseal/server/internal/people"
+	"camseal/server/internal/web"
 )
 
 // core is everything below the network: vault, log, catalog and what works on them.
@@ -51,6 +52,7 @@ type core struct {
 	disposer archive.Disposer              // nil: nothing can be disposed of here
 	people   *people.Keeper
 	duty     *duty.Board   // recorders on duty
+	page     *web.Page     // nil: it is not served yet
 	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
 
@@ -365,6 +367,9 @@ func (c *core) wait(ctx context.Context) error {
 
 // close stops following and closes everything in reverse order.
 func (c *core) close() error {
+	if c.page != nil {
+		c.page.Close() // what it records needs the log
+	}
 	if c.duty != nil {
 		c.duty.Close()
 	}
