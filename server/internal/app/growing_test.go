@@ -30,13 +30,20 @@ func (d *device) capture(name string, from *evidence.RecordingID) *camera {
 	_, err := rand.Read(c.rec[:])
 	check(d.t, err)
 	d.say(c.rec, &evidence.Open{Mode: evidence.ModeCapture, MediaType: "video/mp4", Continues: from, Source: evidence.Source{Serial: "BZ02712", Name: name, Path: name, Volume: "camera"}})
-	c.segment(0, false) // what comes before all pictures
 	return c
 }
 
-// segment seals a piece of footage.
+// segment seals a piece of made-up footage.
 func (c *camera) segment(ms uint64, early bool) {
-	part := content(300+len(c.parts), byte(len(c.parts)))
+	c.t.Helper()
+	if len(c.parts) == 0 { // what comes before all pictures
+		c.piece(content(300, 0), 0, false)
+	}
+	c.piece(content(300+len(c.parts), byte(len(c.parts))), ms, early)
+}
+
+// piece seals a piece of footage.
+func (c *camera) piece(part []byte, ms uint64, early bool) {
 	c.say(c.rec, &evidence.Chunk{Index: uint64(len(c.parts)), Offset: c.size, Size: uint64(len(part)), Hash: evidence.Sum(part), Start: c.start, Duration: ms, Early: early, Keyframe: ms > 0})
 	c.parts, c.size, c.start = append(c.parts, part), c.size+uint64(len(part)), c.start+ms
 	c.seal()
@@ -185,6 +192,7 @@ func recordingsGrow(t *testing.T, r *rig) {
 	seq = uint64(len(d.lines))
 	c.ended(evidence.WhyMediaChanged)
 	next := d.capture("20261126-020203.mp4", &c.rec)
+	d.seal()
 	_, err = d.client(r).statements(d.batch(seq, evidence.MaxInt))
 	check(t, err)
 	if g := r.growth(c.rec, "en"); g.Grows || !strings.Contains(g.Words["says"], "ended") {
@@ -228,6 +236,7 @@ func TestCommandsAreOnRecord(t *testing.T) {
 	d := r.register("one")
 	d.today(r)
 	c := d.capture("a.mp4", nil)
+	c.segment(2000, false)
 	c.send(r, 0, 0)
 	p := d.poll(r, transport.Report{Recording: &c.rec, Known: 6})
 	type outcome struct {

@@ -64,6 +64,19 @@ func (s *site) grow(ctx context.Context, v *row) {
 	}
 }
 
+// GrowthMark stands ahead of the growth's word.
+func (r row) GrowthMark() string {
+	switch r.Growth {
+	case growing, late:
+		return "●"
+	case silent:
+		return "?"
+	case between:
+		return "…"
+	}
+	return "○"
+}
+
 // homeSilent lists recordings whose recorders were not heard of for a while. Those that have faults too are in the list already.
 func (s *site) homeSilent(ctx context.Context, p *homePage, me auth.Account, l *homeList, n int) error {
 	list, err := s.Catalog.Growing(ctx, n)
@@ -127,13 +140,13 @@ func (s *site) growth(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
-	badge, says := f.T(v.State), f.T("growing-ended")
+	badge, says := f.T("growing-over"), f.T("growing-ended")
 	if v.Growth != "" {
 		badge, says = f.T("growing-"+v.Growth), v.Says(f)
 	}
 	c.Header("Cache-Control", "no-store")
 	c.JSON(http.StatusOK, gin.H{"state": v.Growth, "grows": v.Growth != "", "seen": v.SeenMs, "stored": stored, "parts": v.StoredChunks,
-		"words": gin.H{"badge": badge, "far": far, "says": says}})
+		"words": gin.H{"mark": v.GrowthMark(), "badge": badge, "far": far, "says": says}})
 }
 
 // continued is what a recording goes on from, and what goes on from it.

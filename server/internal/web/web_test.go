@@ -63,7 +63,7 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, c := range []transport.CommandKind{transport.CommandStart, transport.CommandStop, transport.CommandMark, transport.CommandLive, transport.CommandLiveEnd, transport.CommandChunk} {
 		used["command-"+string(c)] = true
 	}
-	for _, k := range []string{"growing-far", "growing-ended", "link-wifi", "link-mobile", "link-dock", "duty-now", "duty-heard"} {
+	for _, k := range []string{"growing-far", "growing-ended", "growing-over", "link-wifi", "link-mobile", "link-dock", "duty-now", "duty-heard"} {
 		used[k] = true
 	}
 	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {

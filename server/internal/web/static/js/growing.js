@@ -8,9 +8,10 @@ async function look() {
   if (!answer.ok) return answer.status >= 500; // signed out, or disposed of: the page as it stands is the last word
   const g = await answer.json();
   for (const [word, text] of Object.entries(g.words)) {
-    for (const e of place.querySelectorAll(`[data-word=${word}]`)) if (e.textContent !== text) e.textContent = text;
+    for (const e of document.querySelectorAll(`[data-word=${word}]`)) if (e.textContent !== text) e.textContent = text;
   }
-  place.dataset.state = g.state || 'ended';
+  const state = place.dataset.state = g.state || 'ended';
+  for (const badge of document.querySelectorAll('[data-growing]')) badge.className = `badge growth-${state}`;
   document.dispatchEvent(new CustomEvent('growth', { detail: g }));
   if (g.parts > 0 && place.dataset.parts === '0' && document.activeElement === document.body) location.reload(); // there is something to play now
   return g.grows;

@@ -109,7 +109,7 @@ class Player extends HTMLElement {
     }
     this.pictures.forEach((p, i) => { p.known = this.timeline.facts[i].duration / 1000; });
     const [f] = this.timeline.facts;
-    if (this.timeline.facts.some(x => x.arriving)) this.#note('arriving');
+    if (this.timeline.facts.some(x => x.arriving) && !document.querySelector('[data-growth]')) this.#note('arriving');
     if (f.all_marks > f.marks.length) this.#note('marks-thin', { all: f.all_marks });
     if (this.alone) this.proven.replaceChildren(...f.clock.says.map(line => make('li', {}, line)));
     if (this.alone && new URLSearchParams(location.search).get('at') === 'newest') this.go(Math.max(0, this.pictures[0].length - ahead));
@@ -122,9 +122,7 @@ class Player extends HTMLElement {
   #grew() {
     const [p] = this.pictures, g = this.grown;
     if (!g || !p.session || g.parts <= p.parts.length || this.renewing) return;
-    const old = this.notes.querySelector('[data-note=arriving]');
     if (!this.notes.querySelector('[data-note=newer]')) {
-      old?.remove();
       this.notes.append(make('p', { 'data-note': 'newer' }, make('button', { type: 'button', class: 'lesser', click: () => this.#goOn() }, say('newer'))));
     }
     if (p.media.ended && (!g.grows || g.stored / 1000 > p.media.currentTime + ahead)) this.#goOn();
