@@ -25,6 +25,7 @@ import (
 	"camseal/server/internal/export"
 	"camseal/server/internal/ingest"
 	"camseal/server/internal/ledger"
+	"camseal/server/internal/live"
 	"camseal/server/internal/media"
 	"camseal/server/internal/officers"
 	"camseal/server/internal/people"
@@ -48,6 +49,7 @@ type core struct {
 	space    func() (archive.Space, error) // of the vault; nil: it does not tell
 	disposer archive.Disposer              // nil: nothing can be disposed of here
 	people   *people.Keeper
+	live     *live.Relay
 	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
 
@@ -260,10 +262,13 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	}
 	c.exporter = &export.Exporter{Catalog: c.catalog, Log: c.log, Ledger: c.ledger, VKey: vkey, Trust: trust, Vault: c.vault, Book: c.book,
 		TempDir: s.path(dirTemp), Slog: e.log}
+	if err := c.openLive(e); err != nil {
+		return err
+	}
 	quarantine := &ingest.Quarantine{Dir: s.path(dirHeld), MaxBytes: int64(s.QuarantineBytes), MaxEntries: s.QuarantineEntries, Book: c.book, Now: e.now, Slog: e.log}
 	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
 		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
-		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Ready: c.ready})
+		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Ready: c.ready, Live: c.live})
 	c.keeping = &casework.Retention{Book: c.book, Catalog: c.catalog, Vault: c.vault, Disposer: c.disposer, Lengthen: c.ingest.Lengthen,
 		Longest: time.Duration(s.LogRetention), Interval: s.SweepInterval, Now: e.now, Slog: e.log}
 	c.media, err = media.New(e.ctx, media.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Book: c.book, Dir: s.path(dirMedia), TempDir: s.path(dirTemp),

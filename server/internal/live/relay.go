@@ -110,6 +110,19 @@ func (r *Relay) Close() error {
 	return r.closePorts()
 }
 
+// End ends what is published as stream, and all who watch it: its device is no longer trusted.
+func (r *Relay) End(stream string) {
+	r.mu.Lock()
+	var ended []*session
+	if s := r.streams[stream]; s != nil {
+		ended = s.sessions()
+	}
+	r.mu.Unlock()
+	for _, s := range ended {
+		s.end("the stream was ended")
+	}
+}
+
 // Addrs are the addresses that media go through.
 func (r *Relay) Addrs() []net.Addr { return slices.Clone(r.addrs) }
 

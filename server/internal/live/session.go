@@ -92,7 +92,7 @@ func (r *Relay) connect(s *stream, publishing bool, codecs []codec) (*session, e
 func (r *Relay) intercept(chain *interceptor.Registry, media *webrtc.MediaEngine, publishing bool) error {
 	log := r.engine.LoggerFactory
 	if publishing {
-		repair, err := nack.NewGeneratorInterceptor(nack.GeneratorInterval(nackInterval), nack.WithGeneratorLoggerFactory(log))
+		repair, err := nack.NewGeneratorInterceptor(nack.GeneratorSize(nackMemory), nack.GeneratorInterval(nackInterval), nack.WithGeneratorLoggerFactory(log))
 		if err != nil {
 			return err
 		}

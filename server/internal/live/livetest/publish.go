@@ -54,7 +54,7 @@ func Publish(ctx context.Context, to string, f Footage, o Options) (*Publisher, 
 			close(connected)
 		}
 	})
-	if p.Session, err = join(ctx, pc, to, o.Header); err != nil {
+	if p.Session, err = join(ctx, pc, to, o.HTTP); err != nil {
 		return fail(err)
 	}
 	select {
