@@ -17,9 +17,9 @@ import (
 	"camseal/server/internal/live/livetest"
 )
 
-// sparse is footage with one keyframe in 20 s.
+// sparse is footage with one keyframe in 8 s.
 var sparse = sync.OnceValues(func() (livetest.Footage, error) {
-	return livetest.Coded(context.Background(), film, 20, 1_000_000, 600, "-s", "640x360")
+	return livetest.Coded(context.Background(), film, 8, 1_000_000, 240, "-s", "640x360")
 })
 
 // TestLateViewer: who comes between two keyframes that lie far apart gets a picture that can be decoded, and all after it, at once; so does who

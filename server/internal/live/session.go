@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -41,8 +43,9 @@ type session struct {
 	ended bool
 	work  sync.WaitGroup
 	outs  []*out // of a viewer, set before it can connect
-	once  sync.Once
 	timer *time.Timer
+
+	connected, once sync.Once // to begin, to end
 }
 
 func randomID() string {
@@ -78,9 +81,7 @@ func (r *Relay) connect(s *stream, publishing bool, codecs []codec) (*session, e
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
 			p.timer.Stop()
-			for _, o := range p.outs {
-				p.start(o.run)
-			}
+			p.connected.Do(p.send)
 		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 			go p.end("the connection is gone")
 		}
@@ -136,7 +137,42 @@ func (p *session) answer(ctx context.Context, offer webrtc.SessionDescription) (
 		return "", ctx.Err()
 	}
 	p.offer = offer
-	return p.pc.LocalDescription().SDP, nil
+	return tidy(p.pc.LocalDescription().SDP)
+}
+
+// tidy moves candidates from a section that was declined, where clients don't look for them, to one that was not.
+func tidy(answer string) (string, error) {
+	d := &sdp.SessionDescription{}
+	if err := d.UnmarshalString(answer); err != nil {
+		return "", fmt.Errorf("answer: %w", err)
+	}
+	var moved []sdp.Attribute
+	isICE := func(a sdp.Attribute) bool { return a.Key == "candidate" || a.Key == "end-of-candidates" }
+	for _, m := range d.MediaDescriptions {
+		if m.MediaName.Port.Value != 0 {
+			m.Attributes = append(m.Attributes, moved...)
+			moved = nil
+			continue
+		}
+		for _, a := range m.Attributes {
+			if isICE(a) {
+				moved = append(moved, a)
+			}
+		}
+		m.Attributes = slices.DeleteFunc(m.Attributes, isICE)
+	}
+	out, err := d.Marshal()
+	if err != nil {
+		return "", fmt.Errorf("answer: %w", err)
+	}
+	return string(out), nil
+}
+
+// send begins to send to a viewer.
+func (p *session) send() {
+	for _, o := range p.outs {
+		p.start(o.run)
+	}
 }
 
 // start runs f until it returns; end waits for it, so that f must not call end.
