@@ -66,6 +66,7 @@ func newRig(t *testing.T, cfg live.Config) *rig {
 	mux.HandleFunc("/whep/{stream}/{session}", func(w http.ResponseWriter, r *http.Request) {
 		g.WHEPSession(w, r, r.PathValue("stream"), r.PathValue("session"))
 	})
+	mux.HandleFunc("/page", servePage)
 	server := httptest.NewServer(mux)
 	g.url = server.URL
 	t.Cleanup(func() {
