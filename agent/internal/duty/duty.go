@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -113,7 +114,8 @@ type Config struct {
 type Duty struct {
 	Config
 	journal *journal
-	work    chan struct{} // has a value when a command came
+	work    chan struct{}             // has a value when a command came
+	lastly  atomic.Pointer[time.Time] // when the camera sent something last; nil: Feed is not used
 
 	mu       sync.Mutex
 	changed  chan struct{}     // closed at the next change
@@ -123,6 +125,7 @@ type Duty struct {
 	wanted   bool   // a schedule, or the configuration, wants a recording, and nobody has ended it
 	begunBy  string // who began the recording
 	link     string
+	gone     time.Time // since when the camera has sent nothing; zero: it sends
 	position *transport.Position
 	place    *transport.Position // as it was when it last moved far enough to be told at once
 }
@@ -139,7 +142,7 @@ func New(c Config) (*Duty, error) {
 // Run works until ctx ends, and returns when nothing is on its way any more.
 func (d *Duty) Run(ctx context.Context) error {
 	var all sync.WaitGroup
-	for _, part := range []func(context.Context){d.follow, d.orders, d.carry, d.keep, d.keys, d.locate, d.links, d.indicate} {
+	for _, part := range []func(context.Context){d.follow, d.watch, d.orders, d.carry, d.keep, d.keys, d.locate, d.links, d.indicate} {
 		all.Go(func() { part(ctx) })
 	}
 	all.Wait()

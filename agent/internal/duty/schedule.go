@@ -198,7 +198,7 @@ func (d *Duty) beginWanted(ctx context.Context) {
 	d.mu.Lock()
 	wanted := d.wanted
 	d.mu.Unlock()
-	if st := d.Capture.State(); !wanted || st.Recording != nil || len(st.Tracks) == 0 {
+	if st := d.Capture.State(); !wanted || st.Recording != nil || len(st.Tracks) == 0 || !d.Gone().IsZero() {
 		return
 	}
 	by := BySchedule
