@@ -77,7 +77,7 @@ func (d *Duty) do(ctx context.Context, c transport.Command) (*evidence.Recording
 		rec, err := d.Mark(limited, by, c.Text)
 		return d.about(rec, err)
 	case transport.CommandLive, transport.CommandLiveEnd:
-		return d.Capture.State().Recording, d.live(ctx, c.Kind == transport.CommandLive)
+		return d.Capture.State().Recording, d.live(limited, c.Kind == transport.CommandLive)
 	case transport.CommandChunk:
 		if c.Rec == nil {
 			return nil, errors.New("it names no recording")

@@ -64,7 +64,7 @@ type Publishing struct {
 
 // Live publishes the camera's stream.
 type Live interface {
-	Start(ctx context.Context) error // ctx is that of the whole run
+	Start(ctx context.Context) error // it goes on until Stop, whatever ctx does
 	Stop(ctx context.Context)
 	State() Publishing
 	Changed() <-chan struct{}
