@@ -13,7 +13,7 @@ import (
 	"time"
 	"unicode"
 
-	"camseal/agent/internal/feed"
+	"camseal/agent/internal/capture"
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 )
@@ -27,32 +27,13 @@ const (
 	ByPage     = "web page on the recorder" // a person at its display
 )
 
-// What is wrong with what was asked for.
-var (
-	ErrRecording = errors.New("a recording is being made already")
-	ErrIdle      = errors.New("no recording is being made")
-	ErrNoCamera  = errors.New("there is no camera")
-)
-
-// Capturing is how the capture is.
-type Capturing struct {
-	Recording *evidence.RecordingID // nil: none
-	Since     time.Time             // when that began
-	Tracks    []feed.Track          // none: no camera
-	BFrames   bool
-	InHeader  bool          // the spoken header is being recorded
-	Buffered  time.Duration // in the pre-event buffer
-	Segments  uint64        // closed, of this recording
-	Trouble   string
-}
-
-// Capture makes recordings. Its methods are safe for concurrent use. Errors: ErrRecording, ErrIdle, ErrNoCamera, and what failed.
+// Capture makes recordings. Its methods are safe for concurrent use. *capture.Recorder is one.
 type Capture interface {
 	Start(ctx context.Context, by string) (evidence.RecordingID, error)
 	Stop(ctx context.Context, by string) (evidence.RecordingID, error)
 	Mark(ctx context.Context, by, text string) (evidence.RecordingID, error)
 	EndHeader(ctx context.Context, by string) error
-	State() Capturing
+	State() capture.State
 	Changed() <-chan struct{} // closed at the next change
 }
 
@@ -244,7 +225,7 @@ func (d *Duty) Stop(ctx context.Context, by string) (evidence.RecordingID, error
 	d.mu.Unlock()
 	rec, err := d.Capture.Stop(ctx, by)
 	if err != nil {
-		if !errors.Is(err, ErrIdle) {
+		if !errors.Is(err, capture.ErrIdle) {
 			d.mu.Lock()
 			d.wanted = waited
 			d.mu.Unlock()

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"camseal/agent/internal/capture"
 	"camseal/agent/internal/duty"
 	"camseal/pkg/evidence"
 )
@@ -152,7 +153,7 @@ func TestControl(t *testing.T) {
 	if code, _, body := send(t, "GET", s.URL+"/state", ""); code != 200 || json.Unmarshal([]byte(body), &st) != nil || st.Width != 1280 || st.Recording != nil || !st.Online {
 		t.Errorf("state: %d %s", code, body)
 	}
-	for err, key := range map[error]string{duty.ErrIdle: "idle", duty.ErrNoCamera: "no-camera", duty.ErrRecording: "recording", io.ErrShortWrite: "failed"} {
+	for err, key := range map[error]string{capture.ErrIdle: "idle", capture.ErrNoCamera: "no-camera", capture.ErrRecording: "recording", io.ErrShortWrite: "failed"} {
 		r.set(func() { r.err = err })
 		if code, to, _ := send(t, "POST", s.URL+"/stop", "", page...); code != http.StatusSeeOther || to != "/?wrong="+key {
 			t.Errorf("%v: %d %q", err, code, to)
