@@ -3,7 +3,6 @@ package feed
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,7 +229,7 @@ func checkPace(t *testing.T, units []Unit, tracks int) {
 	var last, first [2]*Unit
 	for i, u := range units {
 		if u.Track == 0 && last[0] != nil {
-			if d := u.DTS - last[0].DTS; (d - time.Second/30).Abs() > 5*time.Millisecond && u.PTS == u.DTS {
+			if d := u.DTS - last[0].DTS; (d-time.Second/30).Abs() > 5*time.Millisecond && last[0] != first[0] { // ffmpeg lets the first picture of fragmented MP4 last longer
 				t.Errorf("%v between pictures", d)
 			}
 		}
@@ -358,5 +357,3 @@ func TestPipe(t *testing.T) {
 		})
 	}
 }
-
-var _ = io.EOF

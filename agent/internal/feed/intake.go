@@ -20,6 +20,9 @@ var (
 // maxSound is how much sound is taken at once.
 const maxSound = 64 << 10
 
+// maxPause is how often it is said at least that there is more that can't be read.
+const maxPause = 5 * time.Minute
+
 // maxPatience bounds how long a connection that gives sound is kept although its pictures can't be used: doublings of Config.Stall.
 const maxPatience = 6
 
@@ -59,10 +62,11 @@ type connection struct {
 
 // faulty counts what is not worth a Trouble each.
 type faulty struct {
-	n    int
-	last string
-	from time.Duration
-	said time.Time
+	n     int
+	last  string
+	from  time.Duration
+	said  time.Time
+	pause time.Duration // until it is said again; it grows while it goes on
 }
 
 // connected says that units of these tracks come now: pictures, sound, or both, and what was left out because it is not understood.
@@ -289,10 +293,17 @@ func (in *intake) count(f *faulty, n int, what string) {
 }
 
 func (in *intake) flush(f *faulty, why, text string, now time.Time) {
-	if f.n > 0 && now.Sub(f.said) >= in.config.Stall {
-		in.say(why, fmt.Sprintf(text, f.n, f.last), f.from)
-		f.n, f.said = 0, now
+	quiet := now.Sub(f.said)
+	if f.n == 0 || quiet < f.pause {
+		return
 	}
+	in.say(why, fmt.Sprintf(text, f.n, f.last), f.from)
+	if quiet > 2*f.pause {
+		f.pause = in.config.Stall
+	} else {
+		f.pause = min(2*f.pause, maxPause)
+	}
+	f.n, f.said = 0, now
 }
 
 // say tells people. Much of a detail is what the camera says: it is kept short and plain.

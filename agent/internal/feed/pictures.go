@@ -67,10 +67,10 @@ func kind264(t h264.NALUType) (kind, int) {
 		return parameter, 2
 	case t == h264.NALUTypeAccessUnitDelimiter:
 		return delimiter, 0
-	case t == 0 || t >= 24: // of packets, or nobody's
-		return broken, 0
-	case t < h264.NALUTypeIDR:
+	case t == h264.NALUTypeNonIDR:
 		return slice, 0
+	case t < h264.NALUTypeIDR || t >= 24: // partitions, which no camera makes, of packets, or nobody's
+		return broken, 0
 	}
 	return other, 0
 }

@@ -127,6 +127,7 @@ func complete(u feed.Unit, t feed.Track) feed.Unit {
 type carrier struct {
 	carried
 	out    *webrtc.TrackLocalStaticRTP
+	sender *webrtc.RTPSender
 	encode func(feed.Unit) ([]*rtp.Packet, error)
 	base   uint32 // RTP time of the feed's zero
 	last   uint32 // RTP time of what was sent last

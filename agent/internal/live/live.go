@@ -220,14 +220,12 @@ func (p *Publisher) run(ctx context.Context) {
 	defer p.goodbyes.Wait()
 	fails := 0
 	for ctx.Err() == nil {
-		began := p.c.Now()
 		err := p.publish(ctx)
-		p.down(err)
+		if p.down(err) >= steady {
+			fails = 0
+		}
 		if ctx.Err() != nil {
 			break
-		}
-		if p.c.Now().Sub(began) >= steady {
-			fails = 0
 		}
 		d := pause(err, fails)
 		fails++
@@ -303,25 +301,29 @@ func (p *Publisher) publish(ctx context.Context) error {
 	return s.run(ctx)
 }
 
-// up notes that the server gets the stream.
-func (p *Publisher) up() {
+// up notes that the server gets the stream, with its sound or without.
+func (p *Publisher) up(sound bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.state.Mute = p.state.Audio != "" && !sound
 	p.state.Publishing, p.state.Since, p.state.Trouble = true, p.c.Now(), ""
 	p.tell()
 }
 
-// down notes that it does not.
-func (p *Publisher) down(err error) {
+// down notes that it does not, and returns how long it did.
+func (p *Publisher) down(err error) (lasted time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.interrupt = nil
+	if p.interrupt = nil; p.state.Publishing {
+		lasted = p.c.Now().Sub(p.state.Since)
+	}
 	p.state.Publishing, p.state.Since, p.state.Lost, p.state.Single = false, time.Time{}, 0, false
 	p.state.Trouble = p.why
 	if p.why == "" && !errors.Is(err, errChanged) {
 		p.state.Trouble = explain(err)
 	}
 	p.tell()
+	return lasted
 }
 
 // measured notes how the link does.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
+	"github.com/pion/turn/v5"
 	"github.com/pion/webrtc/v4"
 
 	"camseal/agent/internal/feed"
@@ -476,6 +478,28 @@ func TestOverTCP(t *testing.T) {
 	})
 }
 
+// TestTURN: the servers that the answer names are used, and their candidates told.
+func TestTURN(t *testing.T) {
+	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	must(t, err)
+	server, err := turn.NewServer(turn.ServerConfig{Realm: "test", LoggerFactory: quiet{log: slog.New(slog.DiscardHandler)},
+		AuthHandler: func(a *turn.RequestAttributes) (string, []byte, bool) {
+			return a.Username, turn.GenerateAuthKey(a.Username, a.Realm, "a, secret"), a.Username == "recorder"
+		},
+		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: socket, RelayAddressGenerator: &turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1), Address: "127.0.0.1"}}}})
+	must(t, err)
+	t.Cleanup(func() { must(t, server.Close()) })
+	r := newRelay(t, webrtc.SettingEngine{})
+	r.link = []string{fmt.Sprintf(`<turn:%s?transport=udp>; rel="ice-server"; username="recorder"; credential="a, secret"; credential-type="password"`, socket.LocalAddr())}
+	p := newPublisher(t, r, nil)
+	tracks, units := pictures(t, "-c:v", "copy")
+	p.Tracks(tracks)
+	p.Unit(units[0])
+	must(t, p.Start(context.Background()))
+	r.until("a relayed candidate", func() bool { return strings.Contains(strings.Join(r.bodies, ""), "typ relay") })
+	stateOf(t, p, "publishing", func(s State) bool { return s.Publishing })
+}
+
 // TestSoundAndWhatCantBeCarried: G.711 goes with the pictures; AAC is left out and said so; B-frames and H.265 are not published and said so.
 func TestSoundAndWhatCantBeCarried(t *testing.T) {
 	r := newRelay(t, webrtc.SettingEngine{})
@@ -517,6 +541,18 @@ func TestSoundAndWhatCantBeCarried(t *testing.T) {
 	}
 }
 
+// TestServerTakesNoSound: a server that does not know the sound's codec gets the pictures.
+func TestServerTakesNoSound(t *testing.T) {
+	r := newRelay(t, webrtc.SettingEngine{})
+	p := newPublisher(t, r, func(c *Config) { c.Any = true })
+	tracks, units := pictures(t, "-c:v", "copy")
+	p.Tracks(append(tracks, feed.Track{Codec: feed.AAC, Rate: 48000, Channels: 2, Params: [][]byte{{0x11, 0x90}}}))
+	p.Unit(units[0])
+	must(t, p.Start(context.Background()))
+	r.until("pictures", func() bool { return len(r.packets[webrtc.MimeTypeH264]) > 10 })
+	stateOf(t, p, "no sound", func(s State) bool { return s.Publishing && s.Mute })
+}
+
 // TestAnyCodec: for a server that codes anew, B-frames and AAC go as they are.
 func TestAnyCodec(t *testing.T) {
 	aac := webrtc.RTPCodecParameters{PayloadType: 120, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/mpeg4-generic", ClockRate: 48000, Channels: 2,
@@ -555,4 +591,13 @@ func TestAnyCodec(t *testing.T) {
 	if first := r.packets["audio/mpeg4-generic"][0]; !bytes.Equal(first.Payload, want) || first.PayloadType == 0 {
 		t.Errorf("sound %x, want %x", first.Payload, want)
 	}
+}
+
+func loopback(ip net.IP) bool { return ip.IsLoopback() }
+
+func listenTCP(t testing.TB) net.Listener {
+	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -104,8 +106,7 @@ func newSession(p *Publisher, pl plan) (*session, error) {
 	})
 	for _, k := range pl {
 		if err := s.add(k, len(pl) == 1 || k.track.Codec.Video()); err != nil {
-			pc.Close()
-			return nil, err
+			return nil, errors.Join(err, pc.Close())
 		}
 	}
 	return s, nil
@@ -120,8 +121,9 @@ func (s *session) add(k carried, measures bool) error {
 	if err != nil {
 		return err
 	}
+	c.sender = t.Sender()
 	s.carriers[k.index] = c
-	go s.hear(t.Sender(), measures)
+	go s.hear(c.sender, measures)
 	return nil
 }
 
@@ -155,7 +157,7 @@ func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errStopped)
 	defer s.p.goodbyes.Go(func() { s.whip.delete(ctx) })
-	defer s.pc.Close()
+	defer s.close(ctx)
 	if err := s.negotiate(ctx); err != nil {
 		return err
 	}
@@ -164,8 +166,14 @@ func (s *session) run(ctx context.Context) error {
 		return err
 	}
 	go func() { cancel(s.ended(ctx)) }()
-	s.p.up()
+	s.p.up(slices.ContainsFunc(slices.Collect(maps.Values(s.carriers)), func(c *carrier) bool { return !c.track.Codec.Video() }))
 	return s.send(ctx)
+}
+
+func (s *session) close(ctx context.Context) {
+	if err := s.pc.Close(); err != nil {
+		s.p.c.Log.DebugContext(ctx, "close the connection", slog.Any("error", err))
+	}
 }
 
 // negotiate makes the offer before candidates are looked for: the answer says which STUN and TURN servers to look for them with (RFC 9725,
@@ -188,15 +196,19 @@ func (s *session) negotiate(ctx context.Context) error {
 	if err := s.pc.SetLocalDescription(offer); err != nil {
 		return fmt.Errorf("offer: %w", err)
 	}
-	if err := s.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.whip.answer}); err != nil {
+	answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: s.whip.answer}
+	if err := s.accepted(answer); err != nil {
+		return err
+	}
+	if err := s.pc.SetRemoteDescription(answer); err != nil {
 		return fmt.Errorf("the server's answer makes no sense: %w", err)
 	}
-	return s.accepted()
+	return nil
 }
 
 // accepted looks at what of the offer the server takes.
-func (s *session) accepted() error {
-	answer, err := s.pc.RemoteDescription().Unmarshal()
+func (s *session) accepted(desc webrtc.SessionDescription) error {
+	answer, err := desc.Unmarshal()
 	if err != nil {
 		return fmt.Errorf("the server's answer makes no sense: %w", err)
 	}
@@ -211,8 +223,11 @@ func (s *session) accepted() error {
 				taken++
 			case c.track.Codec.Video():
 				return fmt.Errorf("the server takes no pictures coded as %s (%s)", c.track.Codec, c.codec.SDPFmtpLine)
-			default:
+			default: // left in, the library would find fault with the answer
 				delete(s.carriers, i)
+				if err := s.pc.RemoveTrack(c.sender); err != nil {
+					return fmt.Errorf("leave the sound out: %w", err)
+				}
 			}
 		}
 	}

@@ -54,6 +54,7 @@ type Uplink struct {
 	Config
 	q       *queue
 	alarms  alarms
+	says    gate // of statements
 	device  gate // shut when the server does not want this device, or is not ours
 	chunks  gate
 	asks    gate
@@ -79,7 +80,7 @@ func New(c Config) *Uplink {
 	c.Client.link.changed = u.pace
 	u.SetLink(LinkDock)
 	u.alarms = alarms{now: c.Now, log: c.Logger}
-	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
+	for _, g := range []*gate{&u.says, &u.device, &u.chunks, &u.asks} {
 		g.now = c.Now
 	}
 	return u
@@ -94,7 +95,7 @@ func (u *Uplink) Online() bool {
 
 // Kick makes everything that waits after a failure try again now.
 func (u *Uplink) Kick() {
-	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
+	for _, g := range []*gate{&u.says, &u.device, &u.chunks, &u.asks} {
 		g.open()
 	}
 }
@@ -180,7 +181,7 @@ func keyFor(err error) string {
 // statements sends what is sealed and not sent.
 func (u *Uplink) statements(ctx context.Context) {
 	const key = keyStatements
-	g := &gate{now: u.Now}
+	g := &u.says
 	for {
 		if u.device.wait(ctx) != nil || g.wait(ctx) != nil {
 			return

@@ -30,11 +30,16 @@ type stream struct {
 	videoSeq, audioSeq uint16
 }
 
-func newStream(server *gortsplib.Server, k *clip) (*stream, error) {
+func newStream(server *gortsplib.Server, k *clip, lie bool) (*stream, error) {
 	s := &stream{video: &description.Media{Type: description.MediaTypeVideo}}
-	if k.codec == "h265" {
+	switch {
+	case lie && k.codec == "h265":
+		s.video.Formats = []format.Format{&format.H264{PayloadTyp: 96, PacketizationMode: 1}}
+	case lie:
+		s.video.Formats = []format.Format{&format.H265{PayloadTyp: 96}}
+	case k.codec == "h265":
 		s.video.Formats = []format.Format{&format.H265{PayloadTyp: 96, VPS: k.parameters[0], SPS: k.parameters[1], PPS: k.parameters[2]}}
-	} else {
+	default:
 		s.video.Formats = []format.Format{&format.H264{PayloadTyp: 96, PacketizationMode: 1, SPS: k.parameters[0], PPS: k.parameters[1]}}
 	}
 	desc := &description.Session{Medias: []*description.Media{s.video}}

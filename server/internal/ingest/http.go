@@ -38,6 +38,7 @@ func (s *Service) Handler(registry *devices.Registry) http.Handler {
 	v1.GET("/register", h.register)
 	v1.POST("/known", h.known)
 	v1.POST("/statements", h.statements)
+	v1.POST("/orders", h.orders)
 	v1.PUT("/recordings/:rec/chunks/:index", h.chunk)
 	v1.POST("/recordings/:rec/stored", h.stored)
 	return r
