@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"camseal/agent/internal/capture"
 )
 
 // Schedule is a list of times of the week.
@@ -189,7 +191,7 @@ func (d *Duty) endScheduled(ctx context.Context) {
 	if !mine {
 		return
 	}
-	if _, err := d.Stop(ctx, BySchedule); err != nil && !errors.Is(err, ErrIdle) && ctx.Err() == nil {
+	if _, err := d.Stop(ctx, BySchedule); err != nil && !errors.Is(err, capture.ErrIdle) && ctx.Err() == nil {
 		d.trouble("schedule", "the recording could not be ended by the schedule, and goes on: "+err.Error())
 	}
 }
@@ -198,7 +200,7 @@ func (d *Duty) beginWanted(ctx context.Context) {
 	d.mu.Lock()
 	wanted := d.wanted
 	d.mu.Unlock()
-	if st := d.Capture.State(); !wanted || st.Recording != nil || len(st.Tracks) == 0 {
+	if st := d.Capture.State(); !wanted || st.Recording != nil || len(st.Tracks) == 0 || !d.Gone().IsZero() {
 		return
 	}
 	by := BySchedule
@@ -206,9 +208,9 @@ func (d *Duty) beginWanted(ctx context.Context) {
 		by = ByAlways
 	}
 	switch _, err := d.Start(ctx, by); {
-	case err == nil || errors.Is(err, ErrRecording):
+	case err == nil || errors.Is(err, capture.ErrRecording):
 		d.trouble("schedule", "")
-	case errors.Is(err, ErrNoCamera) || ctx.Err() != nil:
+	case errors.Is(err, capture.ErrNoCamera) || ctx.Err() != nil:
 	default:
 		d.trouble("schedule", "a recording should be made now and can't be begun: "+err.Error())
 	}

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"camseal/agent/internal/capture"
 	"camseal/pkg/evidence"
 )
 
@@ -188,7 +189,7 @@ func TestKeyLines(t *testing.T) {
 	})
 	say("stop\n")
 	until(t, "what can't be done is said", func() bool {
-		return strings.Contains(strings.Join(r.State(t.Context()).Troubles, ""), ErrIdle.Error())
+		return strings.Contains(strings.Join(r.State(t.Context()).Troubles, ""), capture.ErrIdle.Error())
 	})
 }
 

@@ -75,7 +75,7 @@ var texts = map[string][2]string{
 	"unsealed":  {"! waits: %d", "! 待签封：%d"},
 	"seal-not":  {"✗ see below", "✗ 见下方提示"},
 	"software":  {"! trial: no TPM", "! 试用：无 TPM"},
-	"room":      {"Memory taken", "存储已用"},
+	"room":      {"Storage used", "存储已用"},
 	"camera":    {"Camera", "摄像机"},
 	"link":      {"Link", "网络"},
 	"wifi":      {"Wi-Fi", "Wi-Fi"},
