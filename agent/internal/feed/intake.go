@@ -35,12 +35,13 @@ type intake struct {
 	clock  clock
 	tracks []Track // said last
 	conn   connection
-	begun  bool   // a unit was given out
-	away   string // why the camera is away, if it is
-	futile int    // connections in a row that gave no picture although one was promised
-	left   string // tracks left out, said last
-	bad    faulty // what could not be read
-	lost   faulty // what was lost on the way
+	begun  bool      // a unit was given out
+	away   string    // why the camera is away, if it is
+	futile int       // connections in a row that gave no picture although one was promised
+	leapt  time.Time // when it was said that the camera's time jumped
+	left   string    // tracks left out, said last
+	bad    faulty    // what could not be read
+	lost   faulty    // what was lost on the way
 }
 
 // connection is what is known about the one there is, or was.
@@ -164,7 +165,7 @@ func (in *intake) samples(src time.Duration, data [][]byte, due time.Time) {
 // hears reports whether sound as it comes now fits the tracks said last.
 func (in *intake) hears() bool {
 	n := len(in.tracks)
-	return n > 0 && in.tracks[n-1].Same(*in.conn.audio)
+	return n > 0 && in.tracks[n-1].Same(*in.conn.audio) && (in.conn.film != nil || n == 1)
 }
 
 // announce says the tracks if they are others than those said last: pictures, if they can be used, and sound. It reports whether there are any.
@@ -256,10 +257,14 @@ func (in *intake) ended(err error) (given bool) {
 	return given
 }
 
+// jumped says so, once if both tracks jump.
 func (in *intake) jumped(by time.Duration) {
-	if in.conn.keyed || in.conn.film == nil {
-		in.say(evidence.WhyClockJump, fmt.Sprintf("the camera's time jumped by %v; the time of arrival goes on", -by.Round(time.Millisecond)), in.clock.end())
+	now := in.config.Now()
+	if !in.begun || now.Sub(in.leapt) < together {
+		return
 	}
+	in.leapt = now
+	in.say(evidence.WhyClockJump, fmt.Sprintf("the camera's time jumped by %v; the time of arrival goes on", -by.Round(time.Millisecond)), in.clock.end())
 }
 
 // reported takes what a track's time is by the camera's own clock, which its reports tell: sound and pictures are in step by that.
