@@ -114,7 +114,7 @@ func changesCodec(t *testing.T, c *recorder.Camera, r *recorded) {
 
 func jumps(t *testing.T, c *recorder.Camera, r *recorded, by time.Duration) {
 	c.Jump(by)
-	r.until("it is said", r.trouble(evidence.WhyClockJump, "jumped by"))
+	r.until("it is said", r.trouble(evidence.WhyClockJump, "time jumped"))
 	r.more(0, 40)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -267,6 +267,20 @@ func checkPace(t *testing.T, units []Unit, tracks int) {
 	}
 }
 
+// TestReports: sound that comes later than its pictures is in step all the same, as soon as the camera's reports tell.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	r := take(t, Config{URL: camera(t, recorder.Config{SoundDelay: 200 * time.Millisecond}).URL()})
+	// Once it is, the sound that came last belongs to pictures that came a fifth of a second before.
+	r.until("sound is in step", func() bool {
+		var last [2]*Unit
+		for i, u := range r.units {
+			last[u.Track] = &r.units[i]
+		}
+		return last[0] != nil && last[1] != nil && last[1].DTS-last[0].DTS < -150*time.Millisecond && last[0].DTS > 10*time.Second
+	})
+}
+
 // TestReordered takes pictures that are coded out of their order: they are decoded before they are shown, and shown at an even pace.
 func TestReordered(t *testing.T) {
 	t.Parallel()
