@@ -128,7 +128,8 @@ type Recorder struct {
 	takes    []*take    // being opened and written, in order; the last one may still grow
 	newest   time.Duration
 	lastUnit time.Duration // elapsed, when it came
-	voice    *voice        // the spoken header under way
+	intaking bool
+	voice    *voice // the spoken header under way
 	clock    clock
 	troubles troubles
 	feedSays string // newest trouble of the feed

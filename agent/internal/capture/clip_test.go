@@ -83,7 +83,7 @@ func demux(t testing.TB, b []byte) *clip {
 		case *codecs.MPEG4Audio:
 			raw, err := k.Config.Marshal()
 			must(t, err)
-			c.tracks = append(c.tracks, feed.Track{Codec: feed.AAC, Params: [][]byte{raw}, Rate: k.Config.SampleRate, Channels: k.Config.ChannelCount})
+			c.tracks = append(c.tracks, feed.Track{Codec: feed.AAC, Params: [][]byte{raw}, Rate: k.Config.SampleRate, Channels: int(k.Config.ChannelConfig)})
 		}
 	}
 	var parts fmp4.Parts

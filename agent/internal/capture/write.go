@@ -262,7 +262,7 @@ func (r *Recorder) close(t *take) bool {
 		t.unsaid = nil // it is made anew
 		return false
 	}
-	if err := r.config.Spool.Keep(keyInit+t.id.String(), nil); err != nil {
+	if err := r.config.Spool.Keep(spool.InitName(t.id), nil); err != nil {
 		r.config.Log.Warn("what a recording began with stays in the index until the next start", slog.Any("error", err))
 	}
 	r.config.Log.Info("recording closed", slog.String("rec", t.id.String()), slog.String("why", t.ended), slog.Uint64("chunks", t.w.index),
