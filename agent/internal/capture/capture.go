@@ -208,7 +208,7 @@ func (r *Recorder) Start(ctx context.Context, by string) (id evidence.RecordingI
 		id = t.id
 		t.ahead, r.ring = r.ring, nil
 		if r.cut.seg != nil && len(t.ahead) > 0 {
-			t.begun = t.begun.Add(-max(0, r.newest-t.ahead[0].start))
+			t.begun = t.begun.Add(-max(0, r.newest-t.ahead[0].start+r.elapsed()-r.lastUnit))
 		}
 		r.hear(t)
 		r.config.Log.InfoContext(ctx, "recording starts", slog.String("rec", id.String()), slog.String("by", by))

@@ -218,6 +218,10 @@ func (r *Recorder) tick(sync bool) {
 			}
 		}
 	}
+	if r.cut != nil && r.current() == nil && r.elapsed()-r.lastUnit > r.config.Buffer+r.config.SegmentCap { // what is there is too old by now
+		r.cut.flush()
+		r.ring = nil
+	}
 	r.pump()
 	r.needIntake()
 	r.troubles.tick(r)
