@@ -28,11 +28,16 @@ type clip struct {
 	frames int
 }
 
-var clips sync.Map
+var (
+	clips  sync.Map
+	making sync.Mutex
+)
 
 // footage makes a clip of some seconds, once for each way of coding it.
 func footage(t testing.TB, seconds string, coding ...string) *clip {
 	t.Helper()
+	making.Lock()
+	defer making.Unlock()
 	name := seconds + strings.Join(coding, " ")
 	if c, ok := clips.Load(name); ok {
 		return c.(*clip)

@@ -30,6 +30,7 @@ func (g *rig) held(r spool.Recording) (file []byte) {
 // When the chain goes on elsewhere while a recording runs, the recording goes on as another one, and what is held of the first is taken in
 // again as imports that play. All that is left out is the rest of the segment that was being written.
 func TestChainGoesOnElsewhere(t *testing.T) {
+	t.Parallel()
 	c := footage(t, "9", plain...)
 	g := newSoftRig(t, func(c *Config) { c.Buffer = 0 })
 	g.config.Spool = g.spool

@@ -14,6 +14,7 @@ import (
 
 // A camera without key pictures for long, whose sound stops: segments are cut all the same, say so, and nothing is left out.
 func TestNoKeyPictures(t *testing.T) {
+	t.Parallel()
 	c := footage(t, "9", plain...)
 	bad := &clip{tracks: c.tracks, frames: c.frames}
 	for i, u := range c.units {
@@ -44,6 +45,7 @@ func TestNoKeyPictures(t *testing.T) {
 
 // While the disk stands still the camera does not wait: whole groups of pictures are left out, that is said, and what is kept plays.
 func TestDiskStandsStill(t *testing.T) {
+	t.Parallel()
 	c := footage(t, "9", plain...)
 	g := newSoftRig(t, nil)
 	must(t, g.spool.Close())
@@ -90,6 +92,7 @@ func TestDiskStandsStill(t *testing.T) {
 
 // A feed that breaks every rule neither stops the recorder nor what it says.
 func TestFeedThatLies(t *testing.T) {
+	t.Parallel()
 	c := footage(t, "3", plain...)
 	g := newSoftRig(t, nil)
 	g.start()

@@ -16,7 +16,7 @@ import (
 )
 
 // partialChunk is the chunk size of a partial segment taken in by itself.
-const partialChunk = 8 << 20
+const partialChunk = 48 << 20
 
 // Recover ends the live recordings that an earlier run left open, Config.Found, as interrupted: up to the last whole segment, or, of one in import
 // mode, as far as it was written. What was written of the segment after it is taken in as an import of its own that continues the recording: it was
