@@ -102,6 +102,7 @@ func webConfig(e *env, c *core) (web.Config, error) {
 		Register:  c.officers.Current,
 		Cases:     c.cases,
 		Media:     c.media,
+		Duty:      c.duty,
 		Retention: c.keeping, DefaultRetention: time.Duration(s.Retention), Space: c.space, ExportDeadline: time.Duration(s.ExportDeadline),
 		HeaderDeadline: time.Duration(s.HeaderDeadline),
 		People:         c.people, SessionIdle: time.Duration(s.SessionIdle), SessionLife: time.Duration(s.SessionLife), Origin: c.origin,

@@ -259,18 +259,18 @@ func (f Frame) named(pairs ...string) (out []named) {
 
 // oneOfFew puts a member's value into words, where it is one of few; else it is empty.
 func (f Frame) oneOfFew(member, value string) string {
-	key := map[string]string{casework.DetailPurpose: "purpose-" + value, catalog.DetailRole: "role-" + value}[member]
+	key := map[string]string{casework.DetailPurpose: "purpose-" + value, casework.DetailCommand: "command-" + value, catalog.DetailRole: "role-" + value}[member]
 	if _, ok := texts[key]; ok {
 		return f.T(key)
 	}
-	if ms, err := strconv.ParseUint(value, 10, 63); err == nil && member == catalog.DetailMoment {
+	if ms, err := strconv.ParseUint(value, 10, 63); err == nil && (member == catalog.DetailMoment || member == detailLength) {
 		return clockText(ms, true)
 	}
 	return ""
 }
 
 // hiddenMembers are for machines: the entry's own page has them.
-var hiddenMembers = []string{catalog.DetailAccount, catalog.DetailOpenSeq, catalog.DetailLastSeq, catalog.DetailValue}
+var hiddenMembers = []string{catalog.DetailAccount, catalog.DetailOpenSeq, catalog.DetailLastSeq, catalog.DetailValue, detailWatch}
 
 // timeMembers are members of events that are times, in milliseconds since 1970 UTC.
 var timeMembers = []string{catalog.DetailUntil, catalog.DetailBase, catalog.DetailKeptUntil, catalog.DetailOpened}

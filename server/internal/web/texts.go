@@ -70,6 +70,8 @@ var texts = together(
 	textsCalendar,
 	textsRetention,
 	textsFleet,
+	textsGrowing,
+	textsLive,
 )
 
 // together joins the areas' words. A key stands for one text everywhere.
