@@ -90,6 +90,18 @@ func (w *whip) post(ctx context.Context, endpoint, offer string) error {
 	return nil
 }
 
+// recodes asks whether the server codes anew what can't be carried.
+func (w *whip) recodes(ctx context.Context, endpoint string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	resp, err := w.send(ctx, http.MethodOptions, endpoint, http.Header{}, nil)
+	if err != nil {
+		return false, w.noAnswer(ctx, err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode/100 == 2 && resp.Header.Get(transport.HeaderRecodes) != "", nil
+}
+
 func (w *whip) noAnswer(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("the server did not answer within %v", answerWait)
@@ -133,6 +145,9 @@ func (w *whip) patch(ctx context.Context, offer string, more []webrtc.ICECandida
 		return
 	}
 	defer resp.Body.Close()
+	if tag := resp.Header.Get("ETag"); tag != "" {
+		w.etag = tag
+	}
 	if resp.StatusCode/100 != 2 {
 		w.trickle = false
 		w.log.DebugContext(ctx, "the server takes no candidates", slog.Int("status", resp.StatusCode))
