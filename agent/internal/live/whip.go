@@ -106,7 +106,11 @@ func (w *whip) noAnswer(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("the server did not answer within %v", answerWait)
 	}
-	return err
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // the address is no news
+	}
+	return fmt.Errorf("the server can't be reached: %w", err)
 }
 
 // sessionPath finds a session's path at the same server, whatever host a Location names: this device speaks with its own server only.
