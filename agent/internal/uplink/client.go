@@ -221,6 +221,9 @@ func (c *Client) PutChunk(ctx context.Context, w transport.Wanted, body io.Reade
 	if to.Scheme != "https" {
 		return fmt.Errorf("address for chunk %d: %s is not https", w.Index, to.Redacted())
 	}
+	c.link.move(1)
+	defer c.link.move(-1)
+	ctx, answered := used(ctx)
 	method := w.Method
 	if method == "" {
 		method = http.MethodPut
@@ -239,6 +242,7 @@ func (c *Client) PutChunk(ctx context.Context, w transport.Wanted, body io.Reade
 		return err
 	}
 	defer resp.Body.Close()
+	answered()
 	if resp.StatusCode/100 != 2 {
 		return transport.ReadError(resp)
 	}

@@ -2,9 +2,12 @@ package uplink
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http/httptrace"
+	"sync"
 	"syscall"
 	"time"
 
@@ -52,6 +55,7 @@ func (l *link) bulk(dial DialContext) DialContext {
 		if err := b.fit(); err != nil {
 			return nil, errors.Join(err, b.Close())
 		}
+		l.has(b, true)
 		return b, nil
 	}
 }
@@ -63,6 +67,9 @@ type bulkConn struct {
 	ctx           context.Context // ends when it is closed
 	stop          context.CancelFunc
 	unsent, queue int // as the kernel was told
+
+	mu             sync.Mutex
+	written, acked int64 // bytes
 }
 
 // fit tells the kernel how much to hold.
@@ -107,23 +114,66 @@ func (b *bulkConn) write(p []byte) (int, error) {
 		return 0, err
 	}
 	given := time.AfterFunc(stalled, func() { _ = b.Conn.Close() }) // its error is nobody's: Write's says that it is closed
-	b.link.begin()
 	n, err := b.Conn.Write(p)
-	b.link.end(n)
+	b.link.arrived(b.arrived(n))
 	if !given.Stop() && err != nil {
 		err = fmt.Errorf("nothing was taken for %s: %w", stalled, err)
 	}
 	return n, err
 }
 
+// arrived returns how many bytes more were acknowledged, after so many more were written.
+func (b *bulkConn) arrived(n int) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.written += int64(n)
+	more := max(0, b.written-waiting(b.Conn)-b.acked)
+	b.acked += more
+	return more
+}
+
+// used returns a context for a request, and a function that is to be called when it was answered, so that all of it counts as arrived.
+func used(ctx context.Context) (_ context.Context, answered func()) {
+	var conn *bulkConn
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if c, ok := i.Conn.(*tls.Conn); ok {
+			conn, _ = c.NetConn().(*bulkConn)
+		}
+	}})
+	return ctx, func() {
+		if conn != nil {
+			conn.link.arrived(conn.arrived(0))
+		}
+	}
+}
+
 // Close implements net.Conn.
 func (b *bulkConn) Close() error {
 	b.stop()
+	b.link.has(b, false)
 	return b.Conn.Close()
 }
 
 // setOption sets a socket's option. What is no socket (a test's pipe) has none.
 func setOption(c net.Conn, level, option, value int) error {
+	var set error
+	err := control(c, func(fd int) { set = unix.SetsockoptInt(fd, level, option, value) })
+	if err == nil && set != nil {
+		err = fmt.Errorf("set option %d of the connection to the server: %w", option, set)
+	}
+	return err
+}
+
+// waiting returns how many bytes that were written to a socket are not acknowledged; of what is no socket, or is closed, none are.
+func waiting(c net.Conn) int64 {
+	var n int
+	if err := control(c, func(fd int) { n, _ = unix.IoctlGetInt(fd, unix.SIOCOUTQ) }); err != nil {
+		return 0
+	}
+	return int64(n)
+}
+
+func control(c net.Conn, f func(fd int)) error {
 	s, ok := c.(syscall.Conn)
 	if !ok {
 		return nil
@@ -132,12 +182,5 @@ func setOption(c net.Conn, level, option, value int) error {
 	if err != nil {
 		return err
 	}
-	var set error
-	if err := raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), level, option, value) }); err != nil {
-		return err
-	}
-	if set != nil {
-		return fmt.Errorf("set option %d of the connection to the server: %w", option, set)
-	}
-	return nil
+	return raw.Control(func(fd uintptr) { f(int(fd)) })
 }
