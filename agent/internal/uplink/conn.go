@@ -52,6 +52,8 @@ func (l *link) bulk(dial DialContext) DialContext {
 		}
 		b := &bulkConn{Conn: c, link: l}
 		b.ctx, b.stop = context.WithCancel(context.Background())
+		b.given = time.AfterFunc(stalled, func() { _ = c.Close() }) // its error is nobody's: Write's says that it is closed
+		b.given.Stop()
 		if err := b.fit(); err != nil {
 			return nil, errors.Join(err, b.Close())
 		}
@@ -66,7 +68,8 @@ type bulkConn struct {
 	link          *link
 	ctx           context.Context // ends when it is closed
 	stop          context.CancelFunc
-	unsent, queue int // as the kernel was told
+	given         *time.Timer // ends it when a write takes too long
+	unsent, queue int         // as the kernel was told
 
 	mu             sync.Mutex
 	written, acked int64 // bytes
@@ -113,10 +116,10 @@ func (b *bulkConn) write(p []byte) (int, error) {
 	if err := b.fit(); err != nil {
 		return 0, err
 	}
-	given := time.AfterFunc(stalled, func() { _ = b.Conn.Close() }) // its error is nobody's: Write's says that it is closed
+	b.given.Reset(stalled)
 	n, err := b.Conn.Write(p)
 	b.link.arrived(b.arrived(n))
-	if !given.Stop() && err != nil {
+	if !b.given.Stop() && err != nil {
 		err = fmt.Errorf("nothing was taken for %s: %w", stalled, err)
 	}
 	return n, err
