@@ -61,7 +61,7 @@ func httpClient(conf *tls.Config, writeBuffer int, dial DialContext) *http.Clien
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{TLSClientConfig: conf.Clone(), Protocols: http1, DialContext: dial,
-			TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: 5 * time.Minute, IdleConnTimeout: 90 * time.Second,
+			TLSHandshakeTimeout: 45 * time.Second, ResponseHeaderTimeout: 5 * time.Minute, IdleConnTimeout: 90 * time.Second,
 			MaxIdleConnsPerHost: maxAsks, WriteBufferSize: writeBuffer, DisableCompression: true},
 	}
 }

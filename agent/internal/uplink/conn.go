@@ -29,14 +29,17 @@ func dialer() DialContext {
 	return d.DialContext
 }
 
-// lively has dial's connections given up when what was sent is not acknowledged for deadAfter.
+// lively has dial's connections given up when what was sent is not acknowledged for deadAfter, and lost packets of little that is said repeated without
+// ever longer waits.
 func lively(dial DialContext) DialContext {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		if err := setOption(c, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadAfter.Milliseconds())); err != nil {
+		err = errors.Join(setOption(c, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadAfter.Milliseconds())),
+			setOption(c, unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1))
+		if err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 		return c, nil

@@ -114,6 +114,9 @@ func TestNarrowLink(t *testing.T) {
 			break
 		}
 		trips = append(trips, time.Since(said))
+		if testing.Verbose() {
+			t.Logf("at %s: %s", said.Sub(begun).Round(time.Millisecond), time.Since(said).Round(time.Millisecond))
+		}
 		next := time.After(time.Second)
 		r.until("the next beat", func() bool {
 			select {

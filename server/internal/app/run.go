@@ -18,6 +18,7 @@ type runCommand struct{}
 
 const (
 	headerWait   = 15 * time.Second
+	deviceWait   = 45 * time.Second // for a device's handshake and headers, over a narrow link
 	idleWait     = 2 * time.Minute
 	requestWait  = 20 * time.Minute // of a device, body and answer
 	shutdownWait = 20 * time.Second
@@ -117,7 +118,7 @@ func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
 	if err != nil {
 		return out, errors.Join(err, onWeb.Close())
 	}
-	out[0].http.ReadTimeout, out[0].http.WriteTimeout = requestWait, requestWait
+	out[0].http.ReadHeaderTimeout, out[0].http.ReadTimeout, out[0].http.WriteTimeout = deviceWait, requestWait, requestWait
 	err = add("the web page", page, func() (net.Listener, error) { return onWeb, nil })
 	if err == nil {
 		err = add("the administrator", adminHandler(local{c}), func() (net.Listener, error) { return listenAdmin(e.settings) })

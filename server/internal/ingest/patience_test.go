@@ -51,6 +51,7 @@ func TestPatience(t *testing.T) {
 
 func slowly(t *testing.T, pause time.Duration, piece, pieces int, whole bool) {
 	h := handler{Service: &Service{Config: Config{Now: time.Now}}}
+	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
 	r.PUT("/", func(c *gin.Context) {
 		ctx, done := h.patient(c)
@@ -59,6 +60,12 @@ func slowly(t *testing.T, pause time.Duration, piece, pieces int, whole bool) {
 		if err != nil || n != int64(piece*pieces) || ctx.Err() != nil {
 			c.Status(http.StatusServiceUnavailable)
 			return
+		}
+		select { // what is done with it may take its time too
+		case <-ctx.Done():
+			c.Status(http.StatusServiceUnavailable)
+			return
+		case <-time.After(bodyPatience - time.Second):
 		}
 		c.Status(http.StatusNoContent)
 	})
