@@ -8,16 +8,16 @@ import (
 	"net"
 	"net/http/httptrace"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"camseal/pkg/transport"
 )
 
 const (
-	deadAfter  = 30 * time.Second // without a sign of life a connection is given up
-	stalled    = time.Minute      // a connection that takes no byte of a chunk for so long is given up, however long a chunk takes
-	smallWrite = 4 << 10          // bytes written at once where it is not just all of them
+	stalled    = time.Minute // a connection that takes no byte of a chunk for so long is given up, however long a chunk takes
+	smallWrite = 4 << 10     // bytes written at once where it is not just all of them
 )
 
 // DialContext makes a connection.
@@ -25,21 +25,18 @@ type DialContext func(ctx context.Context, network, addr string) (net.Conn, erro
 
 // dialer is DialContext of net, with probes that find a dead link.
 func dialer() DialContext {
-	d := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadAfter / 2, Interval: deadAfter / 6, Count: 3}}
+	d := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: transport.DeadAfter / 2, Interval: transport.DeadAfter / 6, Count: 3}}
 	return d.DialContext
 }
 
-// lively has dial's connections given up when what was sent is not acknowledged for deadAfter, and lost packets of little that is said repeated without
-// ever longer waits.
+// lively has dial's connections made for links that lose much, or everything.
 func lively(dial DialContext) DialContext {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		err = errors.Join(setOption(c, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadAfter.Milliseconds())),
-			setOption(c, unix.IPPROTO_TCP, unix.TCP_THIN_LINEAR_TIMEOUTS, 1))
-		if err != nil {
+		if err := transport.Lively(c); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 		return c, nil
@@ -82,12 +79,12 @@ type bulkConn struct {
 func (b *bulkConn) fit() error {
 	unsent, queue := b.link.buffers()
 	if unsent != b.unsent {
-		if err := setOption(b.Conn, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent); err != nil {
+		if err := transport.SetOption(b.Conn, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent); err != nil {
 			return err
 		}
 	}
 	if queue != b.queue && queue > 0 {
-		if err := setOption(b.Conn, unix.SOL_SOCKET, unix.SO_SNDBUF, queue); err != nil {
+		if err := transport.SetOption(b.Conn, unix.SOL_SOCKET, unix.SO_SNDBUF, queue); err != nil {
 			return err
 		}
 	}
@@ -160,33 +157,11 @@ func (b *bulkConn) Close() error {
 	return b.Conn.Close()
 }
 
-// setOption sets a socket's option. What is no socket (a test's pipe) has none.
-func setOption(c net.Conn, level, option, value int) error {
-	var set error
-	err := control(c, func(fd int) { set = unix.SetsockoptInt(fd, level, option, value) })
-	if err == nil && set != nil {
-		err = fmt.Errorf("set option %d of the connection to the server: %w", option, set)
-	}
-	return err
-}
-
 // waiting returns how many bytes that were written to a socket are not acknowledged; of what is no socket, or is closed, none are.
 func waiting(c net.Conn) int64 {
 	var n int
-	if err := control(c, func(fd int) { n, _ = unix.IoctlGetInt(fd, unix.SIOCOUTQ) }); err != nil {
+	if err := transport.Control(c, func(fd int) { n, _ = unix.IoctlGetInt(fd, unix.SIOCOUTQ) }); err != nil {
 		return 0
 	}
 	return int64(n)
-}
-
-func control(c net.Conn, f func(fd int)) error {
-	s, ok := c.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return err
-	}
-	return raw.Control(func(fd uintptr) { f(int(fd)) })
 }

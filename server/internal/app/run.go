@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"camseal/pkg/transport"
 	"camseal/server/internal/web"
 )
 
@@ -132,8 +133,23 @@ func listenTLS(s *settings, cert tls.Certificate) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert,
+	return tls.NewListener(lively{l}, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert,
 		NextProtos: []string{"http/1.1"}}), nil
+}
+
+// lively accepts connections that are made for links that lose much, or everything.
+type lively struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l lively) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if limited, ok := conn.(*limitedConn); ok {
+		_ = transport.Lively(limited.Conn) // of one that is gone already, the next read says so
+	}
+	return conn, nil
 }
 
 func listenTCP(addr string, max int) (net.Listener, error) {
