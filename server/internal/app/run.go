@@ -103,6 +103,7 @@ func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
 	if err != nil {
 		return nil, errors.Join(err, onWeb.Close())
 	}
+	c.page = page
 	errorLog := slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)
 	add := func(name string, h http.Handler, open func() (net.Listener, error)) error {
 		on, err := open()

@@ -27,6 +27,12 @@ const (
 	SeePeople  Permission = "see-people"  // accounts
 	EditPeople Permission = "edit-people" // make, change, disable accounts
 	Calendar   Permission = "calendar"    // holidays of coming years
+
+	WatchLive  Permission = "watch-live"  // see recorders on duty and their live pictures
+	Command    Permission = "command"     // have a recorder on duty do something
+	LiveGuests Permission = "live-guests" // give out tokens for players and cameras that are not ours
+
+	LiveToken Permission = "live-token" // no role has it: the request itself brings a token
 )
 
 // grant is a row of the table.
@@ -55,6 +61,9 @@ var table = []grant{
 	{SeePeople, []Role{Supervisor, Administrator}},
 	{EditPeople, []Role{Administrator}},
 	{Calendar, []Role{Administrator}},
+	{WatchLive, []Role{Custodian, Leader, Supervisor}},
+	{Command, []Role{Custodian}},
+	{LiveGuests, []Role{Custodian, Administrator}},
 }
 
 // Allowed returns the roles that have a permission; nil if it is none of the table's.
@@ -89,7 +98,11 @@ const (
 	PurposePerformance Purpose = "performance"  // 绩效考核
 	PurposeConcern     Purpose = "concern"      // 回应社会关切
 	PurposeDecision    Purpose = "decision"     // 行政决策参考
+	PurposeDuty        Purpose = "duty"         // 值班值守: of live pictures only
 )
 
 // Purposes are those that somebody may choose.
 var Purposes = []Purpose{PurposeCase, PurposeReview, PurposeCustody, PurposeAppraisal, PurposeSupervision, PurposePublicity, PurposePerformance, PurposeConcern, PurposeDecision}
+
+// LivePurposes are those for which somebody may watch live.
+var LivePurposes = []Purpose{PurposeDuty, PurposeCase, PurposeCustody, PurposeSupervision}

@@ -19,6 +19,8 @@ var words = map[Permission]string{
 	Decide: "write down the decision", Hold: "set and lift a hold on disposal", Retain: "choose a retention class, lengthen terms",
 	Dispose: "propose and confirm a disposal (two persons)", SeeFleet: "see devices and docks", SeePeople: "see accounts",
 	EditPeople: "make, change, disable accounts", Calendar: "holidays of coming years",
+	WatchLive: "see recorders on duty, watch them live", Command: "start and stop recorders on duty, mark, have a part sent first",
+	LiveGuests: "give out live tokens (for players: custodians only)",
 }
 
 // drawn is the handbook's page.
@@ -30,8 +32,9 @@ Drawn from the table in ` + "`server/internal/auth/permissions.go`" + `; ` + "`C
 page names one of these permissions, and nobody gets to an address without it: whoever is not signed in is sent to sign in, everybody else is told.
 
 An officer sees only recordings whose header names the officer's certificate, and only cases of the own body. A leader in charge sees only recordings
-of the own body, by the header's department, or of its cases. Everything else is to them as if it were not there. Looking at a recording is asked for
-a purpose, once in a session, but for one's own; every look is a custody event.
+of the own body, by the header's department, or of its cases, and watches live only recorders that make such a recording now. Everything else is to them as if it were not there. Looking at a recording is asked for
+a purpose, once in a session, but for one's own; every look is a custody event. So it is with watching live: once in a session for all recorders, and
+both the beginning and the end of watching one are custody events.
 
 `)
 	b.WriteString("| |")
@@ -77,8 +80,8 @@ func TestHandbookShowsTheTable(t *testing.T) {
 
 // What the design says of roles holds, whoever edits the table.
 func TestRolesKeepTheirNature(t *testing.T) {
-	changes := []Permission{Mark, Export, Derive, EditCases, LinkCases, Submit, Opine, Determine, Decide, Hold, Retain, Dispose, EditPeople, Calendar}
-	footage := []Permission{SeeRecordings, Mark, Export, Derive, SeeCases, EditCases, LinkCases, Submit, Opine, Determine, Decide, Hold, Retain, Dispose}
+	changes := []Permission{Mark, Export, Derive, EditCases, LinkCases, Submit, Opine, Determine, Decide, Hold, Retain, Dispose, EditPeople, Calendar, Command, LiveGuests}
+	footage := []Permission{SeeRecordings, Mark, Export, Derive, SeeCases, EditCases, LinkCases, Submit, Opine, Determine, Decide, Hold, Retain, Dispose, WatchLive, Command}
 	for _, p := range changes {
 		if (Account{ID: "x", Role: Supervisor}).May(p) {
 			t.Errorf("a supervisor may %s", p)
@@ -92,6 +95,11 @@ func TestRolesKeepTheirNature(t *testing.T) {
 	for _, p := range []Permission{Submit, EditCases, Decide, Determine} {
 		if (Account{ID: "x", Role: Reviewer}).May(p) {
 			t.Errorf("a reviewer may %s: handler and reviewer are different bodies", p)
+		}
+	}
+	for _, r := range append(slices.Clone(Roles), "") {
+		if (Account{ID: "x", Role: r}).May(LiveToken) {
+			t.Errorf("%s gets in without a token", r)
 		}
 	}
 	for _, g := range table {

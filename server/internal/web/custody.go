@@ -263,14 +263,14 @@ func (f Frame) oneOfFew(member, value string) string {
 	if _, ok := texts[key]; ok {
 		return f.T(key)
 	}
-	if ms, err := strconv.ParseUint(value, 10, 63); err == nil && member == catalog.DetailMoment {
+	if ms, err := strconv.ParseUint(value, 10, 63); err == nil && (member == catalog.DetailMoment || member == detailLength) {
 		return clockText(ms, true)
 	}
 	return ""
 }
 
 // hiddenMembers are for machines: the entry's own page has them.
-var hiddenMembers = []string{catalog.DetailAccount, catalog.DetailOpenSeq, catalog.DetailLastSeq, catalog.DetailValue}
+var hiddenMembers = []string{catalog.DetailAccount, catalog.DetailOpenSeq, catalog.DetailLastSeq, catalog.DetailValue, detailWatch}
 
 // timeMembers are members of events that are times, in milliseconds since 1970 UTC.
 var timeMembers = []string{catalog.DetailUntil, catalog.DetailBase, catalog.DetailKeptUntil, catalog.DetailOpened}

@@ -132,18 +132,24 @@ type purposeData struct {
 // purpose is for what somebody looks at a recording in this session; empty if that was not said.
 func (s *site) purpose(ctx context.Context, me auth.Account, r db.Recording) (auth.Purpose, error) {
 	session := s.session(ctx)
-	look, err := s.Catalog.Look(ctx, session, r.Rec)
-	if err == nil && s.Now().Sub(time.UnixMilli(look.Chosen)) < purposeLife {
-		return auth.Purpose(look.Purpose), nil
+	p, err := s.purposeSaid(ctx, session, r.Rec)
+	if err != nil || p != "" {
+		return p, err
 	}
-	if err != nil && !errors.Is(err, catalog.ErrUnknown) {
-		return "", err
-	}
-	p, err := s.impliedPurpose(ctx, me, r)
+	p, err = s.impliedPurpose(ctx, me, r)
 	if err == nil && p != "" {
 		err = s.Catalog.PutLook(ctx, session, r.Rec, string(p), s.Now())
 	}
 	return p, err
+}
+
+// purposeSaid is for what a session said that it looks at something; empty if it did not, or so long ago that it is asked again.
+func (s *site) purposeSaid(ctx context.Context, session, what string) (auth.Purpose, error) {
+	look, err := s.Catalog.Look(ctx, session, what)
+	if errors.Is(err, catalog.ErrUnknown) || err == nil && s.Now().Sub(time.UnixMilli(look.Chosen)) >= purposeLife {
+		return "", nil
+	}
+	return auth.Purpose(look.Purpose), err
 }
 
 // choosePurpose takes the answer to what somebody looks at a recording for.

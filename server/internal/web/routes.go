@@ -37,6 +37,7 @@ func (s *site) routes() []Route {
 		s.custodyRoutes(),
 		s.retentionRoutes(),
 		s.fleetRoutes(),
+		s.liveRoutes(),
 	)
 }
 

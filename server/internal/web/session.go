@@ -59,24 +59,30 @@ func (s *site) enter(c *gin.Context) error {
 	if c.FullPath() == ofRecording+"/growth" {
 		asking = catalog.Glance(asking)
 	}
-	ctx, err := s.sessions.Load(asking, token)
-	if err != nil {
-		return err
-	}
+	ctx, p, err := s.whose(asking, token)
 	c.Request = c.Request.WithContext(ctx)
-	id := s.sessions.GetString(ctx, sessionAccount)
-	if id == "" {
-		return nil
-	}
-	p, err := s.People.Catalog.Person(ctx, id)
-	if errors.Is(err, catalog.ErrUnknown) {
-		return nil
-	}
-	if err == nil && !p.Disabled && p.Stamp == s.sessions.GetString(ctx, sessionStamp) {
+	if err == nil && p.ID != "" {
 		err = s.keepLanguage(c, &p)
 		c.Set(personKey, p)
 	}
 	return err
+}
+
+// whose finds out whose session a cookie is: nobody's if it ended, or the account was disabled or changed since.
+func (s *site) whose(ctx context.Context, token string) (context.Context, catalog.Person, error) {
+	loaded, err := s.sessions.Load(ctx, token)
+	if err != nil {
+		return ctx, catalog.Person{}, err
+	}
+	id := s.sessions.GetString(loaded, sessionAccount)
+	if id == "" {
+		return loaded, catalog.Person{}, nil
+	}
+	p, err := s.People.Catalog.Person(loaded, id)
+	if errors.Is(err, catalog.ErrUnknown) || err == nil && (p.Disabled || p.Stamp != s.sessions.GetString(loaded, sessionStamp)) {
+		return loaded, catalog.Person{}, nil
+	}
+	return loaded, p, err
 }
 
 // keepLanguage keeps the language that somebody asks for as the account's.

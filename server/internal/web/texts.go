@@ -71,6 +71,7 @@ var texts = together(
 	textsRetention,
 	textsFleet,
 	textsGrowing,
+	textsLive,
 )
 
 // together joins the areas' words. A key stands for one text everywhere.

@@ -38,6 +38,7 @@ var navigation = []struct {
 }{
 	{NavItem{"home", "/"}, auth.SignedIn},
 	{NavItem{"recordings", "/recordings"}, auth.SeeRecordings},
+	{NavItem{"live", "/live"}, auth.WatchLive},
 	{NavItem{"cases", "/cases"}, auth.SeeCases},
 	{NavItem{"reviews", "/cases?state=in-review"}, auth.Opine},
 	{NavItem{"retention", "/retention"}, auth.Retain},

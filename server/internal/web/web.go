@@ -28,7 +28,6 @@ import (
 	"camseal/server/internal/auth"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
-	"camseal/server/internal/duty"
 	"camseal/server/internal/export"
 	"camseal/server/internal/media"
 	"camseal/server/internal/people"
@@ -37,7 +36,7 @@ import (
 //go:embed templates/*.html static
 var files embed.FS
 
-// Config says what the page shows. All members but Provider must be set.
+// Config says what the page shows. All members must be set but those that say so.
 type Config struct {
 	Catalog  *catalog.Catalog
 	Log      *catalog.Projector
@@ -47,7 +46,6 @@ type Config struct {
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
 	Cases    *casework.Cases
 
-	Duty  *duty.Board // recorders on duty
 	Media *media.Maker
 
 	Retention        *casework.Retention
@@ -60,11 +58,15 @@ type Config struct {
 
 	People      *people.Keeper
 	Provider    *people.Provider // nil: none
-	SessionIdle time.Duration    // a session ends so long after its newest request
-	SessionLife time.Duration    // and so long after it began
-	Origin      string           // by which people reach the page: scheme, host and port
-	Secure      bool             // it is served over TLS
-	Names       []string         // by which it may be reached, beside loopback ones
+	Duty        Duty             // recorders on duty
+	Live        Live             // nil: nothing can be watched
+	LiveRecodes bool             // what browsers can't show live goes through ffmpeg
+
+	SessionIdle time.Duration // a session ends so long after its newest request
+	SessionLife time.Duration // and so long after it began
+	Origin      string        // by which people reach the page: scheme, host and port
+	Secure      bool          // it is served over TLS
+	Names       []string      // by which it may be reached, beside loopback ones
 
 	Now  func() time.Time
 	Slog *slog.Logger
@@ -83,6 +85,21 @@ type site struct {
 	originals map[evidence.Digest]*export.Original // by the manifest's digest
 
 	times loggedTimes
+
+	watches *watches
+	guests  *guests
+}
+
+// Page serves the page.
+type Page struct {
+	http.Handler
+	site *site
+}
+
+// Close ends what is watched live, which is on record when it returns. Everything else goes on.
+func (p *Page) Close() {
+	p.site.guests.close()
+	p.site.watches.close()
 }
 
 // pagePolicy lets a page use this server's style, pictures and media, and nothing else: no script at all.
@@ -90,7 +107,7 @@ const pagePolicy = "default-src 'none'; style-src 'self'; img-src 'self' data:; 
 
 // New makes the page's handler. It answers only requests made to this machine by a loopback name or one of Names, takes forms only
 // from its own pages, and lets nobody at a route who may not use it.
-func New(c Config) (http.Handler, error) {
+func New(c Config) (*Page, error) {
 	pages, err := template.New("").Funcs(functions).ParseFS(files, "templates/*.html")
 	if err != nil {
 		return nil, err
@@ -100,6 +117,7 @@ func New(c Config) (http.Handler, error) {
 		return nil, err
 	}
 	s := &site{Config: c, pages: pages, style: style, sessions: newSessions(c), originals: map[evidence.Digest]*export.Original{},
+		watches: newWatches(c), guests: newGuests(),
 		verifier: wasmAddress("camseal.wasm"), runner: wasmAddress("wasm_exec.js")}
 	gin.SetMode(gin.ReleaseMode)
 	r := gin.New()
@@ -112,9 +130,19 @@ func New(c Config) (http.Handler, error) {
 		if x.Path == ofRecording || strings.HasPrefix(x.Path, ofRecording+"/") {
 			handlers = slices.Insert(handlers, 1, s.looking)
 		}
+		if slices.Contains(tokenPaths, x.Path) {
+			handlers[0] = s.tokenGate(x)
+		}
 		r.Handle(x.Method, x.Path, handlers...)
 	}
-	return http.NewCrossOriginProtection().Handler(r), nil
+	own := http.NewCrossOriginProtection().Handler(r)
+	return &Page{site: s, Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if bearer(req) != "" { // its cookies count for nothing, wherever it comes from
+			r.ServeHTTP(w, req)
+			return
+		}
+		own.ServeHTTP(w, req)
+	})}, nil
 }
 
 // guard sets what every answer carries, and refuses requests under a name that is not this machine's: a page elsewhere
@@ -166,15 +194,22 @@ func (s *site) css(c *gin.Context) {
 
 // page renders a template whole before the first byte leaves, so that an error never looks like a page.
 func (s *site) page(c *gin.Context, status int, name string, data any) {
-	var b bytes.Buffer
-	if err := s.pages.ExecuteTemplate(&b, name, data); err != nil {
+	text, err := s.rendered(name, data)
+	if err != nil {
 		s.Slog.ErrorContext(c.Request.Context(), "page not rendered", slog.String("page", name), slog.Any("error", err))
 		c.AbortWithStatus(http.StatusInternalServerError)
 		return
 	}
 	c.Header("Cache-Control", "no-store")
-	c.Data(status, "text/html; charset=utf-8", b.Bytes())
+	c.Data(status, "text/html; charset=utf-8", []byte(text))
 	c.Abort()
+}
+
+// rendered is a template's text.
+func (s *site) rendered(name string, data any) (string, error) {
+	var b bytes.Buffer
+	err := s.pages.ExecuteTemplate(&b, name, data)
+	return b.String(), err
 }
 
 // sorry shows what happened, what was kept and what to do.

@@ -81,7 +81,7 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, k := range []string{"calendar", "calendar-listed", "calendar-entered", "calendar-both", "calendar-unknown", "calendar-day-wrong", "calendar-year-wrong", "calendar-large"} {
 		used[k] = true
 	}
-	for _, k := range caseTexts() {
+	for _, k := range append(usedLive(t), caseTexts()...) {
 		used[k] = true
 	}
 	asked := regexp.MustCompile(`\.T "([a-z_-]+)"`)
