@@ -158,42 +158,42 @@ func (r *Relay) patch(w http.ResponseWriter, req *http.Request, s *session) {
 	}
 }
 
-func (s *session) patched(ctx context.Context, f fragment, match string) (string, error) {
-	s.negotiation.Lock()
-	defer s.negotiation.Unlock()
-	same := f.ufrag == iceOf(s.offer.SDP)
+func (p *session) patched(ctx context.Context, f fragment, match string) (string, error) {
+	p.negotiation.Lock()
+	defer p.negotiation.Unlock()
+	same := f.ufrag == iceOf(p.offer.SDP)
 	switch {
 	case match == "":
 		return "", refuse(428, "If-Match is missing", "send the ETag that the session was made with; to begin ICE anew, *")
-	case match != "*" && !matches(match, s.etag):
+	case match != "*" && !matches(match, p.etag):
 		return "", refuse(412, "the session has gone on: this is not its newest ETag", "begin ICE anew with If-Match: *")
 	case match != "*" && !same:
 		return "", refuse(412, "these are not the credentials of ICE under this ETag", "begin ICE anew with If-Match: *")
 	}
 	if same {
-		return "", s.candidates(f)
+		return "", p.candidates(f)
 	}
-	changed, err := withICE(s.offer.SDP, f)
+	changed, err := withICE(p.offer.SDP, f)
 	if err != nil {
 		return "", refuse(400, "ICE can't begin anew: "+err.Error(), "")
 	}
-	answer, err := s.answer(ctx, webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: changed})
+	answer, err := p.answer(ctx, webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: changed})
 	if err != nil {
 		return "", err
 	}
-	if err := s.candidates(f); err != nil {
+	if err := p.candidates(f); err != nil {
 		return "", err
 	}
-	s.etag = newETag()
+	p.etag = newETag()
 	return fragmentOf(answer)
 }
 
-func (s *session) candidates(f fragment) error {
+func (p *session) candidates(f fragment) error {
 	for _, c := range f.candidates {
 		if strings.Contains(c.Candidate, ".local ") {
 			continue // a name that only its own network knows
 		}
-		if err := s.pc.AddICECandidate(c); err != nil {
+		if err := p.pc.AddICECandidate(c); err != nil {
 			return refuse(400, "a candidate is wrong: "+err.Error(), "")
 		}
 	}

@@ -32,7 +32,7 @@ func (p *session) receive(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiv
 	epoch := t.epoch
 	t.mu.Unlock()
 	p.start(func() {
-		if err := p.forward(remote, t, epoch); err != nil && !errors.Is(err, io.EOF) {
+		if err := p.forward(remote, t, epoch); !errors.Is(err, io.EOF) {
 			p.relay.cfg.Slog.Debug("a publisher's track ended", slog.String("stream", p.stream.name), slog.Any("error", err))
 		}
 	})
@@ -48,7 +48,7 @@ func drain(r *webrtc.RTPReceiver) {
 	}
 }
 
-// forward puts a publisher's packets into the track.
+// forward puts a publisher's packets into the track, until there are no more.
 func (p *session) forward(remote *webrtc.TrackRemote, t *track, epoch uint64) error {
 	buf := make([]byte, maxPacket)
 	order := sequence{}
