@@ -45,22 +45,22 @@ func (r *Relay) admitPublisher(ctx context.Context, name string, o webrtc.Sessio
 	if err != nil {
 		return nil, "", err
 	}
-	var video, audio *codec // one of each, so that it is clear from the beginning what will come
+	video, audio := preferred(offer.video), preferred(offer.audio)
 	var codecs []codec
-	if len(offer.video) > 0 {
-		video, codecs = &offer.video[0], append(codecs, offer.video[0])
-	}
-	if len(offer.audio) > 0 {
-		audio, codecs = &offer.audio[0], append(codecs, offer.audio[0])
+	for _, c := range []*codec{video, audio} {
+		if c != nil {
+			codecs = append(codecs, *c)
+		}
 	}
 	p, err := r.connect(s, true, codecs)
 	if err != nil {
 		return nil, "", err
 	}
+	p.from = [2]*codec{video, audio}
 	p.pc.OnTrack(p.receive)
 	answer, err := p.answer(ctx, o)
 	if err == nil {
-		err = r.publish(p, video, audio, reason)
+		err = r.publish(p, shown(video), shown(audio), reason)
 	}
 	if err != nil {
 		p.end("it was refused")
@@ -68,6 +68,30 @@ func (r *Relay) admitPublisher(ctx context.Context, name string, o webrtc.Sessio
 	}
 	r.tell(name)
 	return p, answer, nil
+}
+
+// preferred is the one codec of a kind that is taken, so that it is clear from the beginning what will come: the first that needs no re-coding.
+func preferred(of []codec) *codec {
+	for i := range of {
+		if shown(&of[i]) == &of[i] {
+			return &of[i]
+		}
+	}
+	if len(of) > 0 {
+		return &of[0]
+	}
+	return nil
+}
+
+// shown is what viewers are sent instead of a codec: the same, if it can be relayed as it is.
+func shown(c *codec) *codec {
+	switch {
+	case c != nil && c.MimeType == webrtc.MimeTypeH265:
+		return &recodedVideo
+	case c != nil && c.MimeType == mimeAAC:
+		return &recodedAudio
+	}
+	return c
 }
 
 func (r *Relay) admitViewer(ctx context.Context, name string, o webrtc.SessionDescription, d *sdp.SessionDescription) (*session, string, error) {

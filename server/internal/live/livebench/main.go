@@ -168,7 +168,7 @@ func with(ctx context.Context, base string, n int, span time.Duration) (step, er
 		if err != nil {
 			return s, err
 		}
-		defer conn.Close()                                      //nolint:errcheck // only read from
+		defer conn.Close()                                       //nolint:errcheck // only read from
 		if err := conn.SetReadBuffer(viewerBuffer); err != nil { // what is lost is to be the relay's loss, and not that of a client that was not given the processor
 			return s, err
 		}

@@ -14,7 +14,7 @@ import (
 
 // Seen is what a viewer got.
 type Seen struct {
-	Pictures [][]byte // whole ones, in the order of their numbers: NAL units without start codes
+	Pictures [][]byte // whole ones, in the order of their numbers: NAL units, each behind a start code
 	Broken   int      // ones with a packet missing
 	Packets  uint64   // of pictures
 	Missing  uint64   // by their numbers, once they are waited for no longer
@@ -203,7 +203,7 @@ func depacketise(unit []*rtp.Packet) (out []byte, key bool) {
 			nal := b[4 : 4+n]
 			b = b[4+n:]
 			key = key || nal[0]&0x1f == 5
-			out = append(out, nal...)
+			out = append(append(out, 0, 0, 0, 1), nal...)
 		}
 	}
 	return out, key
