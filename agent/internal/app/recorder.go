@@ -210,12 +210,9 @@ func (n *node) recorderHealth(ctx context.Context) duty.Health {
 	return h
 }
 
-// cameraAlarm is how long a camera may be away before a person should know.
-const cameraAlarm = 10 * time.Second
-
 // alarms are what a person should know of the camera and the capture.
 func (r *capturer) alarms() (out []uplink.Alarm) {
-	if gone := r.duty.Gone(); !gone.IsZero() && now().Sub(gone) > cameraAlarm {
+	if gone := r.duty.Gone(); !gone.IsZero() {
 		out = append(out, uplink.Alarm{Key: "camera", Since: gone, What: "the camera sends nothing", Kept: "everything recorded so far is kept",
 			Do: "look at the camera, its cable and its address; it is asked again by itself"})
 	}

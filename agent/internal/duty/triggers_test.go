@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"camseal/agent/internal/capture"
+	"camseal/agent/internal/feed"
 	"camseal/pkg/evidence"
 )
 
@@ -145,6 +147,41 @@ func TestScheduleRecords(t *testing.T) {
 		expect("a person began it", "start schedule", "stop button", "start button")
 		stop()
 		<-done
+		if err := r.journal.close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A camera that was there and sends nothing any more is no camera: nothing is begun for it, and it is told.
+func TestCameraGoes(t *testing.T) {
+	path := journalPath(t)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, path, func(c *Config) { c.Always = true })
+		sink := r.Feed()
+		ctx, stop := context.WithCancel(t.Context())
+		var parts sync.WaitGroup
+		parts.Go(func() { r.watch(ctx) })
+		parts.Go(func() { r.keep(ctx) })
+		<-time.After(5 * time.Second)
+		sink.Unit(feed.Unit{})
+		<-time.After(5 * time.Second)
+		if st := r.State(ctx); !st.Camera() || st.Recording == nil || st.BegunBy != ByAlways {
+			t.Errorf("with a camera: %+v", st)
+		}
+		<-time.After(5 * time.Second)
+		r.capture.set(func() { r.capture.st.Recording = nil })
+		<-time.After(5 * time.Second)
+		if st := r.State(ctx); st.Camera() || st.Recording != nil || r.Gone().IsZero() {
+			t.Errorf("without: %+v", st)
+		}
+		sink.Unit(feed.Unit{})
+		<-time.After(3 * time.Second)
+		if st := r.State(ctx); !st.Camera() || st.Recording == nil {
+			t.Errorf("with it again: %+v", st)
+		}
+		stop()
+		parts.Wait()
 		if err := r.journal.close(); err != nil {
 			t.Fatal(err)
 		}
