@@ -38,13 +38,30 @@ func footage(t testing.TB, seconds string, coding ...string) *clip {
 		return c.(*clip)
 	}
 	path := filepath.Join(t.TempDir(), "clip.mp4")
-	args := append([]string{"-v", "error", "-stream_loop", "100", "-i", movie, "-t", seconds, "-vf", "scale=320:180", "-r", "30"}, coding...)
+	args := append([]string{"-v", "error", "-stream_loop", "100", "-i", small(t), "-t", seconds, "-r", "30"}, coding...)
 	run(t, "ffmpeg", append(args, "-movflags", "frag_keyframe+empty_moov+default_base_moof", path)...)
 	b, err := os.ReadFile(path)
 	must(t, err)
 	c := demux(t, b)
 	clips.Store(name, c)
 	return c
+}
+
+// small is the real footage in a size that is soon coded again.
+func small(t testing.TB) string {
+	t.Helper()
+	b, ok := clips.Load("")
+	if !ok {
+		path := filepath.Join(t.TempDir(), "small.mp4")
+		run(t, "ffmpeg", "-v", "error", "-i", movie, "-vf", "scale=320:180", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "copy", path)
+		raw, err := os.ReadFile(path)
+		must(t, err)
+		clips.Store("", raw)
+		b = raw
+	}
+	path := filepath.Join(t.TempDir(), "small.mp4")
+	must(t, os.WriteFile(path, b.([]byte), 0o600))
+	return path
 }
 
 var plain = []string{"-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-bf", "0", "-b:v", "400k", "-c:a", "aac", "-ac", "1"}
@@ -110,6 +127,14 @@ func (c *clip) later(d time.Duration) *clip {
 		out.units[i].PTS += d
 		out.units[i].DTS += d
 	}
+	return out
+}
+
+// twice is the clip and then the clip again.
+func (c *clip) twice() *clip {
+	out := c.later(9 * time.Second)
+	out.units = append(slices.Clone(c.units), out.units...)
+	out.frames *= 2
 	return out
 }
 

@@ -110,6 +110,19 @@ func (r *Relay) Close() error {
 	return r.closePorts()
 }
 
+// End ends what is published as stream, and all who watch it: its device is no longer trusted.
+func (r *Relay) End(stream string) {
+	r.mu.Lock()
+	var ended []*session
+	if s := r.streams[stream]; s != nil {
+		ended = s.sessions()
+	}
+	r.mu.Unlock()
+	for _, s := range ended {
+		s.end("the stream was ended")
+	}
+}
+
 // Addrs are the addresses that media go through.
 func (r *Relay) Addrs() []net.Addr { return slices.Clone(r.addrs) }
 
@@ -149,6 +162,18 @@ func (r *Relay) Streams() []Stream {
 	}
 	slices.SortFunc(out, func(a, b Stream) int { return cmp.Compare(a.Name, b.Name) })
 	return out
+}
+
+// Ended returns a channel that is closed when a viewer's session is over, however that came about. It is closed for one that is not known.
+func (r *Relay) Ended(stream, session string) <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.streams[stream]; s != nil && s.viewers[session] != nil {
+		return s.viewers[session].gone
+	}
+	over := make(chan struct{})
+	close(over)
+	return over
 }
 
 // tell calls Watchers if the number of viewers has changed.

@@ -66,6 +66,7 @@ func newRig(t *testing.T, cfg live.Config) *rig {
 	mux.HandleFunc("/whep/{stream}/{session}", func(w http.ResponseWriter, r *http.Request) {
 		g.WHEPSession(w, r, r.PathValue("stream"), r.PathValue("session"))
 	})
+	mux.HandleFunc("/page", servePage)
 	server := httptest.NewServer(mux)
 	g.url = server.URL
 	t.Cleanup(func() {
@@ -128,7 +129,8 @@ func (g *rig) real(got [][]byte) {
 	}
 	for i, b := range got {
 		if string(f.Pictures[(at+i)%len(f.Pictures)].Bytes()) != string(b) {
-			g.t.Fatalf("picture %d differs from number %d of the footage", i, (at+i)%len(f.Pictures))
+			is := slices.IndexFunc(f.Pictures, func(p livetest.Picture) bool { return string(p.Bytes()) == string(b) })
+			g.t.Fatalf("picture %d, of %d bytes, is not number %d of the footage, of %d bytes, but %d", i, len(b), (at+i)%len(f.Pictures), len(f.Pictures[(at+i)%len(f.Pictures)].Bytes()), is)
 		}
 	}
 }
@@ -158,4 +160,26 @@ func TestForward(t *testing.T) {
 		t.Errorf("state %+v", st)
 	}
 	t.Logf("first keyframe after %v and %v", s.First, l.First)
+}
+
+func (g *rig) request(method, to, kind, body string, header http.Header) *http.Response {
+	g.t.Helper()
+	resp, _, err := livetest.Request(g.ctx, nil, method, to, kind, body, header)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return resp
+}
+
+func (g *rig) eventually(what string, ok func() bool) {
+	g.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-g.ctx.Done():
+			g.t.Fatalf("waiting for %s: %v", what, g.ctx.Err())
+		}
+	}
 }

@@ -48,13 +48,13 @@ func Publish(ctx context.Context, to string, f Footage, o Options) (*Publisher, 
 			return fail(err)
 		}
 	}
-	connected := make(chan struct{})
+	connected, once := make(chan struct{}), sync.Once{}
 	pc.OnConnectionStateChange(func(s webrtc.PeerConnectionState) {
 		if s == webrtc.PeerConnectionStateConnected {
-			close(connected)
+			once.Do(func() { close(connected) })
 		}
 	})
-	if p.Session, err = join(ctx, pc, to, o.Header); err != nil {
+	if p.Session, err = join(ctx, pc, to, o.HTTP); err != nil {
 		return fail(err)
 	}
 	select {

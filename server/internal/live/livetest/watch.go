@@ -41,7 +41,7 @@ type Viewer struct {
 	hole   bool
 }
 
-const reorder = 600 // packets that one is waited for
+const reorder = nackWindow // packets that one is waited for
 
 // Watch connects to a WHEP endpoint. With keep, pictures are kept.
 func Watch(ctx context.Context, to string, keep bool, o Options) (*Viewer, error) {
@@ -74,7 +74,7 @@ func Watch(ctx context.Context, to string, keep bool, o Options) (*Viewer, error
 			v.take(k, t.Kind() == webrtc.RTPCodecTypeVideo)
 		}
 	})
-	if v.Session, err = join(ctx, pc, to, o.Header); err != nil {
+	if v.Session, err = join(ctx, pc, to, o.HTTP); err != nil {
 		return fail(err)
 	}
 	return v, nil
