@@ -264,8 +264,8 @@ func TestRecorder(t *testing.T) {
 	}
 	again := s.onDuty("--camera", filepath.Join(t.TempDir(), "nothing")) // a camera that is not there: what was captured is brought to its end all the same
 	r = again.recording("its end", func(r *uplinktest.Recording) bool { return r.Close != nil && len(r.Bytes) == len(r.Chunks) })
-	if r.Close.Why != evidence.WhyInterrupted {
-		t.Errorf("closed as %s", r.Close.Why)
+	if r.Close.Why != evidence.WhyInterrupted || len(r.Faults) != 1 || r.Faults[0].Detail != "the agent was stopped while it recorded" {
+		t.Errorf("closed as %s, faults %+v", r.Close.Why, r.Faults)
 	}
 	plays(t, r.Whole())
 	await(t, "the missing camera is an alarm", func() bool {
