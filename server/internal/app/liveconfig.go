@@ -102,13 +102,12 @@ func (c *core) orderLive(stream string, kind transport.CommandKind) {
 // livePage is the relay as the web page sees it.
 type livePage struct{ *live.Relay }
 
-// Streams are those that are published now. What a recorder can't show live it reports itself.
+// Streams are those that are published now, or waited for.
 func (l livePage) Streams() []web.Stream {
-	var out []web.Stream
-	for _, s := range l.Relay.Streams() {
-		if s.Publishing {
-			out = append(out, web.Stream{Name: s.Name, Viewers: s.Viewers, Recoding: s.Recoded})
-		}
+	all := l.Relay.Streams()
+	out := make([]web.Stream, len(all))
+	for i, s := range all {
+		out[i] = web.Stream{Name: s.Name, Publishing: s.Publishing, Video: s.Video, Audio: s.Audio, Viewers: s.Viewers, Reason: string(s.Reason)}
 	}
 	return out
 }
