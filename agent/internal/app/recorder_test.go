@@ -322,3 +322,47 @@ func TestRecorderSettings(t *testing.T) {
 		t.Errorf("read from YAML: %+v, %v", c.recorderSettings, err)
 	}
 }
+
+// An agent that dies while it records goes on by itself at the next start: what there was is brought to its end as interrupted, and another recording begins.
+func TestRecorderKilled(t *testing.T) {
+	camera, err := rtsp.Start(t.Context(), rtsp.Config{User: "officer", Password: "s3cret-of-camera", Size: "640x360", Bitrate: "500k", GOP: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := camera.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := newSite(t, "software")
+	flags := []string{"--camera", "rtsp://officer@" + camera.Address() + "/stream", "--camera-password-file", write(t, filepath.Join(t.TempDir(), "password"), []byte("s3cret-of-camera")),
+		"--segment", "1s", "--speech", "none", "--no-live"}
+	cmd := s.process("run", append(flags, "--capture-listen", "", "--capture-always")...)
+	var log said
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killed := &onDuty{site: s}
+	first := killed.recording("chunks of the first run", func(r *uplinktest.Recording) bool { return len(r.Bytes) >= 3 })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatalf("it was not killed: %s", log.String())
+	}
+	again := s.onDuty(flags...)
+	await(t, "it records again", func() bool { st := again.state(); return st.Recording != nil && st.BegunBy == duty.ByRestart })
+	await(t, "the first one's end", func() (ok bool) {
+		s.server.With(func() { ok = first.Close != nil && len(first.Bytes) == len(first.Chunks) })
+		return ok
+	})
+	if first.Close.Why != evidence.WhyInterrupted {
+		t.Errorf("closed as %s", first.Close.Why)
+	}
+	plays(t, first.Whole())
+	again.post("stop")
+	if st := again.state(); st.Recording != nil {
+		t.Errorf("it records on: %+v", st)
+	}
+}
