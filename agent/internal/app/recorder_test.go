@@ -153,8 +153,18 @@ func (d *onDuty) recording(what string, holds func(*uplinktest.Recording) bool) 
 }
 
 // orders has the server give these commands, and returns what notes the results.
-func (s *site) orders(commands *[]transport.Command, mu *sync.Mutex, results map[uint64]transport.Result) {
+func (s *site) orders(commands *[]transport.Command, mu *sync.Mutex, results map[uint64]transport.Result) (offers chan string) {
+	offers = make(chan string, 1)
 	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/v1/live/whip" {
+			sdp, _ := io.ReadAll(r.Body)
+			select {
+			case offers <- string(sdp):
+			default:
+			}
+			uplinktest.Refuse(w, http.StatusServiceUnavailable, transport.CodeUnavailable)
+			return true
+		}
 		if r.URL.Path != "/v1/orders" {
 			return false
 		}
@@ -177,6 +187,7 @@ func (s *site) orders(commands *[]transport.Command, mu *sync.Mutex, results map
 		_ = json.NewEncoder(w).Encode(o)
 		return true
 	})
+	return offers
 }
 
 // A recorder with a camera that wants a password captures from a press of its button to an order of the server, and what comes to the server plays; stopped
@@ -195,7 +206,7 @@ func TestRecorder(t *testing.T) {
 	var mu sync.Mutex
 	var commands []transport.Command
 	results := map[uint64]transport.Result{}
-	s.orders(&commands, &mu, results)
+	offers := s.orders(&commands, &mu, results)
 	order := func(c transport.Command) transport.Result {
 		t.Helper()
 		mu.Lock()
@@ -215,7 +226,7 @@ func TestRecorder(t *testing.T) {
 	password := write(t, filepath.Join(t.TempDir(), "password"), []byte("s3cret-of-camera\n"))
 	lamp := write(t, filepath.Join(t.TempDir(), "lamp"), nil)
 	d := s.onDuty("--camera", "rtsp://officer@"+camera.Address()+"/stream", "--camera-password-file", password, "--pre-event", "4s", "--segment", "1s", "--indicator", lamp,
-		"--link", "wifi", "--no-live")
+		"--link", "wifi")
 	await(t, "the camera, and something in the buffer", func() bool {
 		st := d.state()
 		return st.Video == "h264" && st.Width == 640 && st.Audio == "pcma" && st.Buffered > 1
@@ -235,8 +246,15 @@ func TestRecorder(t *testing.T) {
 			t.Errorf("status says nothing of %q: %d\n%s%s", want, code, out, errs)
 		}
 	}
-	if res := order(transport.Command{Kind: transport.CommandLive}); res.Done || !strings.Contains(res.Text, "switched off") {
+	if res := order(transport.Command{Kind: transport.CommandLive}); !res.Done {
 		t.Errorf("live: %+v", res)
+	}
+	if sdp := <-offers; !strings.Contains(sdp, "H264/90000") || !d.state().LiveOn {
+		t.Errorf("offered: %s", sdp)
+	}
+	await(t, "that the server refuses it is said", func() bool { return len(d.state().Troubles) == 1 })
+	if res := order(transport.Command{Kind: transport.CommandLiveEnd}); !res.Done || d.state().LiveOn {
+		t.Errorf("live-end: %+v", res)
 	}
 	if res := order(transport.Command{Kind: transport.CommandStop}); !res.Done || res.Rec == nil {
 		t.Errorf("stop: %+v", res)
