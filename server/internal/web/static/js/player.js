@@ -150,13 +150,13 @@ class Player extends HTMLElement {
     this.go(Math.max(0, ...this.reel.offsets)); // where all of them are on
   }
 
-  // asked goes to ?t=SECONDS.
+  // asked goes to ?t=SECONDS, or with ?at=newest to what was sealed last.
   #asked() {
-    const t = Number(new URLSearchParams(location.search).get('t'));
-    if (!(t > 0) || !this.alone || !this.timed) return;
-    const m = this.pictures[0].media;
-    if (m.readyState > 0) this.go(t);
-    else m.addEventListener('loadedmetadata', () => this.go(t), { once: true });
+    const query = new URLSearchParams(location.search), newest = query.get('at') === 'newest', t = Number(query.get('t'));
+    if (!(t > 0 || newest) || !this.alone || !this.timed) return;
+    const m = this.pictures[0].media, go = () => this.go(newest ? Math.max(0, this.reel.end - 5) : t);
+    if (m.readyState > 0) go();
+    else m.addEventListener('loadedmetadata', go, { once: true });
   }
 
   #changed() {
