@@ -9,6 +9,7 @@ import { showFrame } from '/js/sheet.js';
 import { Timeline } from '/js/timeline.js';
 
 const speeds = [0.25, 0.5, 1, 1.5, 2, 4, 8];
+const ahead = 5; // seconds of newer footage that are worth opening a recording anew for
 const written = { 'in-here': 'in', 'out-here': 'out', mark: 'mark', keys: 'keys' }; // buttons that carry words
 
 class Player extends HTMLElement {
@@ -87,6 +88,10 @@ class Player extends HTMLElement {
       e.preventDefault();
       this.go(t);
     });
+    if (this.alone && this.timed && !this.pictures[0].derived) {
+      document.addEventListener('growth', e => { this.grown = e.detail; this.#grew(); });
+      this.pictures[0].media.addEventListener('ended', () => this.#grew());
+    }
     this.form?.addEventListener('submit', e => { e.preventDefault(); this.#sendMark(); });
   }
 
@@ -104,11 +109,39 @@ class Player extends HTMLElement {
     }
     this.pictures.forEach((p, i) => { p.known = this.timeline.facts[i].duration / 1000; });
     const [f] = this.timeline.facts;
-    if (this.timeline.facts.some(x => x.arriving)) this.#note('arriving');
+    if (this.timeline.facts.some(x => x.arriving) && !document.querySelector('[data-growth]')) this.#note('arriving');
     if (f.all_marks > f.marks.length) this.#note('marks-thin', { all: f.all_marks });
     if (this.alone) this.proven.replaceChildren(...f.clock.says.map(line => make('li', {}, line)));
+    if (this.alone && new URLSearchParams(location.search).get('at') === 'newest') this.go(Math.max(0, this.pictures[0].length - ahead));
     if (this.alone) this.#looks(f);
     else this.#step();
+    this.#changed();
+  }
+
+  // grew offers what was stored since the recording was opened here, and goes on with it by itself where playing came to the end of what there was.
+  #grew() {
+    const [p] = this.pictures, g = this.grown;
+    if (!g || !p.session || g.parts <= p.parts.length || this.renewing) return;
+    if (!this.notes.querySelector('[data-note=newer]')) {
+      this.notes.append(make('p', { 'data-note': 'newer' }, make('button', { type: 'button', class: 'lesser', click: () => this.#goOn() }, say('newer'))));
+    }
+    if (p.media.ended && (!g.grows || g.stored / 1000 > p.media.currentTime + ahead)) this.#goOn();
+  }
+
+  async #goOn() {
+    const [p] = this.pictures, on = this.reel.playing || p.media.ended;
+    this.renewing = true;
+    this.notes.querySelector('[data-note=newer]')?.remove();
+    await p.renew();
+    try {
+      const r = await fetch(`/recordings/${p.rec}/timeline`);
+      if (r.ok) this.timeline.facts = [await r.json()];
+      p.known = this.timeline.facts[0].duration / 1000;
+    } catch (e) {
+      console.info('timeline', e);
+    }
+    this.renewing = false;
+    if (on) this.play();
     this.#changed();
   }
 
@@ -150,13 +183,13 @@ class Player extends HTMLElement {
     this.go(Math.max(0, ...this.reel.offsets)); // where all of them are on
   }
 
-  // asked goes to ?t=SECONDS, or with ?at=newest to what was sealed last.
+  // asked goes to ?t=SECONDS.
   #asked() {
-    const query = new URLSearchParams(location.search), newest = query.get('at') === 'newest', t = Number(query.get('t'));
-    if (!(t > 0 || newest) || !this.alone || !this.timed) return;
-    const m = this.pictures[0].media, go = () => this.go(newest ? Math.max(0, this.reel.end - 5) : t);
-    if (m.readyState > 0) go();
-    else m.addEventListener('loadedmetadata', go, { once: true });
+    const t = Number(new URLSearchParams(location.search).get('t'));
+    if (!(t > 0) || !this.alone || !this.timed) return;
+    const m = this.pictures[0].media;
+    if (m.readyState > 0) this.go(t);
+    else m.addEventListener('loadedmetadata', () => this.go(t), { once: true });
   }
 
   #changed() {
