@@ -24,8 +24,8 @@ import (
 var loopback = []chromedp.ExecAllocatorOption{chromedp.Flag("allow-loopback-in-peer-connection", true), chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"),
 	chromedp.Flag("autoplay-policy", "no-user-gesture-required"), chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-renderer-backgrounding", true)}
 
-// camera is a page of the browser that answers offers with a moving picture and a tone.
-const camera = `(async () => {
+// cameraPage is a page of the browser that answers offers with a moving picture and a tone.
+const cameraPage = `(async () => {
   const c = Object.assign(document.createElement('canvas'), {width: 640, height: 360}), g = c.getContext('2d');
   let n = 0;
   setInterval(() => { g.fillStyle = 'hsl(' + (n++ * 3) % 360 + ' 70% 40%)'; g.fillRect(0, 0, 640, 360); g.fillStyle = '#fff'; g.font = '64px sans-serif'; g.fillText('camera ' + n, 80, 200); }, 40);
@@ -79,12 +79,12 @@ func TestLivePagesInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatalf("axe-core is needed: %v; scripts/test fetches it", err)
 	}
-	r, duty, _, rec, dev := rigLive(t)
+	r, board, _, rec, dev := rigLive(t)
 	second, third := onDuty(r, dev, nil), onDuty(r, dev, &rec)
 	second.Device[0], second.Report.Station, second.Report.BFrames, second.Report.Trouble, second.Report.Behind = 1, "执法记录仪 二号", true, "", 0
 	second.Report.Position.Lat.Value += 4200
 	third.Device[0], third.Report.Station, third.Online, third.Report.Position = 2, strings.Repeat("长", 40), false, nil
-	duty.set(onDuty(r, dev, &rec), second, third)
+	board.set(onDuty(r, dev, &rec), second, third)
 	keep, admin := r.by(keeper), r.by(administer)
 	keep.sends("/live/guests", map[string][]string{"kind": {"player"}, "name": {"Control room 指挥室"}, "hours": {"2"}, "stream": {dev.String()}, "purpose": {"duty"}}, 200)
 	ctx := browse(t)
@@ -98,18 +98,18 @@ func TestLivePagesInABrowser(t *testing.T) {
 			looksRight(t, ctx, r, x, width, lang, scheme, string(axe), os.Getenv("CAMSEAL_SHOTS"))
 		}
 	}
-	duty.set()
+	board.set()
 	looksRight(t, ctx, r, lookedAt{"live-nobody", "/live", keep.me, nil}, 800, "zh-CN", "light", string(axe), os.Getenv("CAMSEAL_SHOTS"))
 }
 
 // A browser watches: the picture comes by the keyboard, says what it is, comes back after a loss, and ends with the page. What is said about
 // recorders follows by itself.
 func TestWatchingInABrowser(t *testing.T) {
-	r, duty, live, rec, dev := rigLive(t)
+	r, board, live, rec, dev := rigLive(t)
 	ctx := browse(t, loopback...)
 	cam, closeCam := chromedp.NewContext(ctx)
 	defer closeCam()
-	check(t, chromedp.Run(cam, chromedp.Navigate("about:blank"), chromedp.Evaluate(camera, nil, awaits)))
+	check(t, chromedp.Run(cam, chromedp.Navigate("about:blank"), chromedp.Evaluate(cameraPage, nil, awaits)))
 	refuse := 0
 	live.offers = func(_ context.Context, _, offer string) (answer string, status int) {
 		if refuse > 0 {
@@ -171,9 +171,9 @@ func TestWatchingInABrowser(t *testing.T) {
 	// What is said follows, while the picture goes on.
 	idle, more := onDuty(r, dev, nil), onDuty(r, dev, &rec)
 	more.Device[0], more.Report.Station = 9, "Z9 <b>"
-	duty.set(idle, more)
+	board.set(idle, more)
 	appears(t, ctx, "news", `document.querySelector('[data-fact=recording]').textContent.includes('not recording') && document.querySelectorAll('.live-tile').length === 2 && document.querySelector('.live-tile:last-child h2').textContent.includes('Z9 <b>') && document.querySelectorAll('.live-map circle').length === 2`)
-	duty.set(idle)
+	board.set(idle)
 	appears(t, ctx, "a recorder to leave", `document.querySelectorAll('.live-tile').length === 1 && `+playing)
 	press(`[data-do=stop]`)
 	appears(t, ctx, "the end", `document.querySelector('[data-do=watch]:not([hidden])') === document.activeElement`)

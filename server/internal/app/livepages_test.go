@@ -145,15 +145,15 @@ func (f *fakeLive) count() int {
 }
 
 // rigLive is a rig with a stored recording whose recorder is on duty and makes it, as it says.
-func rigLive(t *testing.T) (r *rig, duty *fakeDuty, live *fakeLive, rec evidence.RecordingID, dev evidence.DeviceID) {
+func rigLive(t *testing.T) (r *rig, board *fakeDuty, live *fakeLive, rec evidence.RecordingID, dev evidence.DeviceID) {
 	t.Helper()
-	duty, live = &fakeDuty{}, &fakeLive{sessions: map[string]chan struct{}{}, kinds: map[string]string{}}
-	testWeb = func(c *web.Config) { c.Duty, c.Live = duty, live }
+	board, live = &fakeDuty{}, &fakeLive{sessions: map[string]chan struct{}{}, kinds: map[string]string{}}
+	testWeb = func(c *web.Config) { c.Duty, c.Live = board, live }
 	t.Cleanup(func() { testWeb = nil })
 	r, d, rec := rigWithRecording(t)
 	dev = d.id()
-	duty.set(onDuty(r, dev, &rec))
-	return r, duty, live, rec, dev
+	board.set(onDuty(r, dev, &rec))
+	return r, board, live, rec, dev
 }
 
 func onDuty(r *rig, dev evidence.DeviceID, rec *evidence.RecordingID) web.Recorder {
@@ -185,7 +185,7 @@ func does(t *testing.T, c *http.Client, method, at string, header ...string) (in
 
 // The wall says of each recorder what it reports, leads to its sealed part, and shows it only to those who may watch it.
 func TestLiveWall(t *testing.T) {
-	r, duty, _, rec, dev := rigLive(t)
+	r, board, _, rec, dev := rigLive(t)
 	sup := r.by(supervisor)
 	says(t, sup.sees("/live", 200), "recorders on duty: 1", "BZ02712", "Live, not evidence", "recording now, since", ", 12:0", "城管 · 李伟 A1", "watched by 2", "mobile network",
 		"parts that wait: 3", "the camera stalled for 4 s", "31.230416° N, 121.473701° E", "/recordings/"+rec.String()+"?at=newest", "<noscript>", "What do you watch for?")
@@ -212,7 +212,7 @@ func TestLiveWall(t *testing.T) {
 		on := onDuty(r, dev, &rec)
 		change(&on.Report)
 		on.Report.Station, on.Report.Trouble = "<b>x</b>\u202e", ""
-		duty.set(on)
+		board.set(on)
 		page := sup.sees("/live", 200)
 		says(t, page, "No picture: the ", what)
 		if _, raw := sup.gets("/live"); strings.Contains(string(raw), "<b>x") || strings.Contains(page, "\u202e") || regexp.MustCompile(`<camseal-live [^>]* watch[ >]`).Match(raw) {
@@ -221,7 +221,7 @@ func TestLiveWall(t *testing.T) {
 	}
 	on := onDuty(r, dev, &rec)
 	on.Report.Audio = "aac"
-	duty.set(on)
+	board.set(on)
 	says(t, sup.sees("/live", 200), "No sound live: the camera sends it coded as AAC")
 
 	// Many recorders come in pages of sixteen, or as chosen, and the script hears the same.
@@ -232,7 +232,7 @@ func TestLiveWall(t *testing.T) {
 		many = append(many, x)
 	}
 	many[34].Online, many[33].Online, many[33].At = false, false, r.now().Add(-time.Hour)
-	duty.set(many...)
+	board.set(many...)
 	for path, want := range map[string][]string{"": {"R00", "R15"}, "page=2": {"R16", "R31"}, "page=3": {"R32", "R34"}, "page=99": {"R32", "R34"}, "page=x": {"R00", "R15"},
 		url.Values{"show": {many[20].Device.String(), many[3].Device.String(), "x"}}.Encode(): {"R03", "R20"}} {
 		resp, body := sup.gets("/live/state?" + path)
@@ -258,7 +258,7 @@ func TestLiveWall(t *testing.T) {
 // Nobody watches without having said what for; a watch is on record with its beginning and its end, once, however often it connects; who may
 // not watch any more is cut off.
 func TestWatchingLiveIsRecorded(t *testing.T) {
-	r, duty, live, rec, dev := rigLive(t)
+	r, board, live, rec, dev := rigLive(t)
 	sup := r.by(supervisor)
 	client := plain(sup.v)
 	at := r.page + "/live/" + dev.String() + "/whep"
@@ -301,11 +301,11 @@ func TestWatchingLiveIsRecorded(t *testing.T) {
 	}
 	on := onDuty(r, dev, &rec)
 	on.Online = false
-	duty.set(on)
+	board.set(on)
 	if status, _, h := offers(t, client, at); status != http.StatusServiceUnavailable || h.Get("Retry-After") == "" {
 		t.Errorf("off duty: %d", status)
 	}
-	duty.set(onDuty(r, dev, &rec))
+	board.set(onDuty(r, dev, &rec))
 	if live.count() != 2 {
 		t.Errorf("%d sessions", live.count())
 	}
@@ -433,11 +433,11 @@ func TestLiveTokens(t *testing.T) {
 
 // Commands go to the recorder in the name of who gives them, and the answer is put into words.
 func TestCommandsFromThePage(t *testing.T) {
-	r, duty, _, rec, dev := rigLive(t)
+	r, board, _, rec, dev := rigLive(t)
 	keep, path := r.by(keeper), "/live/"+dev.String()
 	var res transport.Result
 	var fails error
-	duty.answer = func(transport.Command) (transport.Result, error) { return res, fails }
+	board.answer = func(transport.Command) (transport.Result, error) { return res, fails }
 	says(t, keep.sees(path, 200), "Stop recording", "Set an important mark", `name="part" type="number" min="1" value="1"`)
 	if page := r.by(supervisor).sees(path, 200); strings.Contains(page, "/order") {
 		t.Error("a supervisor is offered commands")
@@ -462,26 +462,26 @@ func TestCommandsFromThePage(t *testing.T) {
 		{url.Values{"kind": {"chunk"}, "part": {"0"}}, transport.Result{}, nil, 422, "Nothing was sent"},
 		{url.Values{"kind": {"chunk"}, "part": {"99999999999999999999"}}, transport.Result{}, nil, 422, "Nothing was sent"},
 	} {
-		duty.asked, duty.actors, res, fails = nil, nil, c.res, c.err
+		board.asked, board.actors, res, fails = nil, nil, c.res, c.err
 		says(t, keep.sends(path+"/order", c.form, c.status), c.says)
 		if c.status == 422 {
-			if len(duty.asked) != 0 {
-				t.Errorf("%v: %v was sent", c.form, duty.asked)
+			if len(board.asked) != 0 {
+				t.Errorf("%v: %v was sent", c.form, board.asked)
 			}
 			continue
 		}
-		cmd := duty.asked[0]
-		if string(cmd.Kind) != c.form.Get("kind") || duty.actors[0] != keeper.Actor() || cmd.By != keeper.Name || cmd.Until <= r.now().UnixMilli() ||
+		cmd := board.asked[0]
+		if string(cmd.Kind) != c.form.Get("kind") || board.actors[0] != keeper.Actor() || cmd.By != keeper.Name || cmd.Until <= r.now().UnixMilli() ||
 			cmd.Kind == "mark" && cmd.Text != "推搡" || cmd.Kind == "start" && cmd.Text != "" || cmd.Kind == "chunk" && (cmd.Index != 6 || *cmd.Rec != rec) {
-			t.Errorf("%v: %+v by %s", c.form, cmd, duty.actors[0])
+			t.Errorf("%v: %+v by %s", c.form, cmd, board.actors[0])
 		}
 	}
-	duty.asked = nil
-	if to := keep.sends(path+"/order", url.Values{"kind": {"stop"}}, 303); to != path+"/stop" || len(duty.asked) != 0 {
+	board.asked = nil
+	if to := keep.sends(path+"/order", url.Values{"kind": {"stop"}}, 303); to != path+"/stop" || len(board.asked) != 0 {
 		t.Errorf("a stop is not asked again: %s", to)
 	}
 	says(t, keep.sees(path+"/stop", 200), "Stop this recording?", `name="sure"`)
-	duty.set(onDuty(r, dev, nil))
+	board.set(onDuty(r, dev, nil))
 	says(t, keep.sends(path+"/order", url.Values{"kind": {"stop"}, "sure": {"yes"}}, 422), "does not record now")
 	says(t, keep.sees(path, 200), "Start recording")
 }
