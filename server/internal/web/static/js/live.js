@@ -31,7 +31,8 @@ class Screen extends HTMLElement {
   refresh() {
     const { watch, sound, full, stop } = this.buttons, on = !!this.watching;
     watch.hidden = on || !this.hasAttribute('watch');
-    stop.hidden = sound.hidden = full.hidden = !on;
+    stop.hidden = full.hidden = !on;
+    sound.hidden = !on || !this.hasAttribute('sound');
     if (!on) this.says.textContent = this.last ?? this.idle;
   }
 
@@ -188,9 +189,9 @@ class Wall extends HTMLElement {
     if (!facts.contains(document.activeElement) || facts.querySelector('.sealed')?.href !== news.querySelector('.sealed')?.href) facts.replaceWith(document.adoptNode(news));
     else facts.querySelector('dl').replaceWith(document.adoptNode(news.querySelector('dl')));
     const screen = tile.querySelector('camseal-live'), now = fresh.querySelector('camseal-live');
-    for (const name of ['watch', 'ready']) screen.toggleAttribute(name, now.hasAttribute(name));
+    for (const name of ['watch', 'ready', 'sound']) screen.toggleAttribute(name, now.hasAttribute(name));
     screen.idle = now.querySelector('.live-told').textContent;
-    if (!screen.watching) screen.refresh();
+    screen.refresh();
   }
 
   // lost takes away who is not on the wall any more, unless somebody looks at it.
