@@ -30,6 +30,7 @@ type Recording struct {
 	Note       *evidence.Note           // the newest
 	Marks      uint64                   // mark statements
 	LastSeq    uint64                   // of the newest statement
+	LastAt     int64                    // the device's clock at it, milliseconds since 1970 UTC: a claim
 	said       map[uint64]evidence.Kind // seq of headers and notes, which later ones can correct
 }
 
@@ -69,7 +70,7 @@ func (r *Recording) Add(s *evidence.Statement, d evidence.Digest) error {
 		return &RecordingBreak{Rec: r.Rec, Seq: s.Seq, N: s.N, Kind: s.Kind, Reason: reason}
 	}
 	r.N++
-	r.LastSeq = s.Seq
+	r.LastSeq, r.LastAt = s.Seq, s.At
 	return nil
 }
 

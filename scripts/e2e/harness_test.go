@@ -60,6 +60,7 @@ type system struct {
 	agentDir string // the agent's state folder
 	via      string // address that the agent uses, api unless a test puts a proxy before it
 	recorder string // folder of footage
+	tpmDir   string // state folder of the agent's TPM
 	visitors map[string]*visitor.Visitor
 }
 
@@ -170,16 +171,30 @@ func freeAddress(t *testing.T) string {
 // newSystem starts a server and enrols an agent with a software TPM. Storage are flags that say where the vault is.
 func newSystem(t *testing.T, storage ...string) *system {
 	t.Helper()
-	s := &system{t: t, dir: t.TempDir(), api: freeAddress(t), web: freeAddress(t), storage: storage, visitors: map[string]*visitor.Visitor{}}
-	s.via, s.recorder, s.agentDir = s.api, filepath.Join(s.dir, "recorder"), filepath.Join(s.dir, "agent")
+	dir := t.TempDir()
+	s, _ := newSystemAt(t, dir, dir, dir, storage...)
+	return s
+}
+
+// newSystemAt is newSystem with the state of the server in dir, of the agent in agents, and TPM and recorder outside. It returns the TPM, too.
+func newSystemAt(t *testing.T, dir, agents, outside string, storage ...string) (*system, *process) {
+	t.Helper()
+	s := &system{t: t, dir: dir, api: freeAddress(t), web: freeAddress(t), storage: storage, visitors: map[string]*visitor.Visitor{}}
+	s.via, s.recorder, s.agentDir = s.api, filepath.Join(outside, "recorder"), filepath.Join(agents, "agent")
 	if err := os.Mkdir(s.recorder, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	s.agentTPM = "swtpm:" + startTPM(t, filepath.Join(s.dir, "tpm"))
+	s.tpmDir = filepath.Join(outside, "tpm")
+	if err := os.MkdirAll(s.tpmDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	certify(t, s.tpmDir)
+	socket, tpm := powerTPM(t, s.tpmDir)
+	s.agentTPM = "swtpm:" + socket
 	mustRun(t, "camseal-server", s.serverCommand("init")...)
 	s.startServer()
 	s.enrol()
-	return s
+	return s, tpm
 }
 
 // enrol enrols the agent with a new token.
@@ -244,11 +259,21 @@ func startTPM(t *testing.T, dir string) string {
 
 func runTPM(t *testing.T, dir string) string {
 	t.Helper()
+	socket, _ := powerTPM(t, dir)
+	return socket
+}
+
+// powerTPM starts a TPM that has its state already, and returns its socket and what can be killed.
+func powerTPM(t *testing.T, dir string) (string, *process) {
+	t.Helper()
 	socket := filepath.Join(dir, "s")
-	start(t, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+socket,
+	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	p := start(t, "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--server", "type=unixio,path="+socket,
 		"--ctrl", "type=unixio,path="+filepath.Join(dir, "c"), "--flags", "not-need-init,startup-clear")
 	eventually(t, "swtpm", func() bool { _, err := os.Stat(socket); return err == nil })
-	return socket
+	return socket, p
 }
 
 func (s *system) path(name string) string { return filepath.Join(s.dir, name) }

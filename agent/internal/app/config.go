@@ -46,6 +46,8 @@ type settings struct {
 	HeaderDeadline time.Duration `help:"Time from taking in to the case header; after it, it is late." default:"24h"`
 	ExportDeadline time.Duration `help:"Time from filming to taking in; after it, the dock says so. 0: none." default:"72h"`
 
+	recorderSettings
+
 	LogLevel slog.Level `help:"debug, info, warn or error." default:"info"`
 }
 
@@ -73,7 +75,7 @@ func (s *settings) check() error {
 			return usagef("lock: %q is neither compliance nor folder", l)
 		}
 	}
-	return nil
+	return s.recorderSettings.check()
 }
 
 func (s *settings) path(name string) string { return filepath.Join(s.State, name) }

@@ -13,6 +13,7 @@ import (
 	"camseal/agent/internal/spool"
 	"camseal/agent/internal/uplink"
 	"camseal/pkg/attestation/device"
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
 	"camseal/pkg/transport"
@@ -47,7 +48,7 @@ func (c *enrolCmd) Run(ctx context.Context, set *settings, con *console) (err er
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(set.State, 0o700); err != nil {
+	if err := durable.MkdirAll(set.State, 0o700); err != nil {
 		return err
 	}
 	e := &enroller{set: set, con: con, token: c.Token}
@@ -210,7 +211,7 @@ func (e *enroller) ask(ctx context.Context) (transport.Enrolled, error) {
 	if err != nil {
 		return transport.Enrolled{}, err
 	}
-	if err := writeDurably(e.set.path(pendingFile), raw, 0o600); err != nil {
+	if err := durable.Write(e.set.path(pendingFile), raw, 0o600); err != nil {
 		return transport.Enrolled{}, err
 	}
 	return e.client.AnswerEnrol(ctx, p.ID, transport.EnrolAnswer{Proof: p.Proof})

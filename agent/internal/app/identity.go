@@ -21,6 +21,7 @@ import (
 
 	"camseal/agent/internal/spool"
 	"camseal/pkg/attestation/device"
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
 )
@@ -162,7 +163,7 @@ func readCertificate(set *settings, key crypto.Signer) (tls.Certificate, error) 
 
 // keepCertificate keeps a certificate durably.
 func keepCertificate(set *settings, der []byte) error {
-	return writeDurably(set.path(certFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
+	return durable.Write(set.path(certFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600)
 }
 
 func keepCopy(from, to string) error {
@@ -173,5 +174,5 @@ func keepCopy(from, to string) error {
 	if old, err := os.ReadFile(to); err == nil && string(old) == string(raw) {
 		return nil
 	}
-	return writeDurably(to, raw, 0o600)
+	return durable.Write(to, raw, 0o600)
 }

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+
+	"camseal/pkg/durable"
 )
 
 // What a challenge file begins with, as tpm2_makecredential writes it (tpm2-tools, lib/files.c): the magic, then version 1; then a
@@ -66,7 +68,7 @@ func (c *proveCmd) Run(ctx context.Context, set *settings, con *console) error {
 	}
 	sized := append(binary.BigEndian.AppendUint16(nil, uint16(len(answer.EK))), answer.EK...) // TPM2B_PUBLIC
 	name := []byte(hex.EncodeToString(answer.AKName) + "\n")
-	return errors.Join(writeDurably(filepath.Join(c.Public, "ek.pub"), sized, 0o644), writeDurably(filepath.Join(c.Public, "ak.name"), name, 0o644))
+	return errors.Join(durable.Write(filepath.Join(c.Public, "ek.pub"), sized, 0o644), durable.Write(filepath.Join(c.Public, "ak.name"), name, 0o644))
 }
 
 func parseChallenge(raw []byte) (proof, error) {

@@ -18,6 +18,7 @@ import (
 
 	"camseal/agent/internal/spool"
 	"camseal/pkg/attestation/device"
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 )
 
@@ -77,7 +78,7 @@ func makeSpoolKey(ctx context.Context, set *settings, tpm chip, recipient age.Re
 	if err := wrapKey(set, key, recipient); err != nil {
 		return nil, err
 	}
-	return key, writeDurably(set.path(sealedKeyFile), blob, 0o600)
+	return key, durable.Write(set.path(sealedKeyFile), blob, 0o600)
 }
 
 // wrapKey encrypts the key to the recipient; without one it takes away what was made for another key.
@@ -99,7 +100,7 @@ func wrapKey(set *settings, key []byte, recipient age.Recipient) error {
 	if err := errors.Join(err, w.Close(), lines.Close()); err != nil {
 		return fmt.Errorf("wrap the spool's key: %w", err)
 	}
-	return writeDurably(path, text.Bytes(), 0o600)
+	return durable.Write(path, text.Bytes(), 0o600)
 }
 
 // wrapped reports whether the key is wrapped to an offline recovery key.

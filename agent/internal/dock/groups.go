@@ -106,7 +106,7 @@ func (d *Dock) group(id evidence.RecordingID) (g Group, err error) {
 	sealed := d.Spool.Sealed()
 	for _, r := range recs {
 		g.Items = append(g.Items, item(r, sealed))
-		waits = waits || r.Header == 0
+		waits = waits || r.First == 0
 		newest, note = max(newest, r.Header), max(note, r.Note)
 		if r.First != 0 {
 			said, err := d.at(r.First)

@@ -12,7 +12,7 @@ import (
 )
 
 // Resume goes on with recordings that an earlier run left open: it reads the rest of a file that is unchanged, and closes the recording as
-// faulty if it was changed or is gone. One that stays behind because the chain goes on elsewhere is passed over: see Again. One of a
+// faulty if it was changed or is gone. Live ones are left alone. One that stays behind because the chain goes on elsewhere is passed over: see Again. One of a
 // docked volume stays open: it is gone on with when its recorder is back.
 func (t *Taker) Resume(ctx context.Context, open []evidence.RecordingID, o Options) error {
 	r := &run{Taker: t, Options: o}
@@ -21,7 +21,7 @@ func (t *Taker) Resume(ctx context.Context, open []evidence.RecordingID, o Optio
 		if err != nil {
 			return err
 		}
-		if rec.Closed || rec.Origin.Docked {
+		if rec.Closed || rec.Origin.Docked || rec.Live {
 			continue
 		}
 		if err := r.resume(ctx, rec); err != nil && !errors.Is(err, spool.ErrForked) {

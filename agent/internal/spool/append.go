@@ -19,6 +19,7 @@ type Entry struct {
 	File      *Temp   // with a chunk: its bytes
 	HashState []byte  // with a chunk: state of the whole file's SHA-256 after it
 	Again     *Again  // with an open: what it takes in again
+	Live      bool    // with an open: the recording is made as it goes
 	Docked    *Docked // with an open: what the dock knows of it
 	anchor    *anchor // with an anchor
 }
@@ -181,6 +182,7 @@ func track(t txn, m *meta, r *Recording, e Entry, said Said) error {
 	switch b := e.Body.(type) {
 	case *evidence.Open:
 		r.Source, r.MediaType, r.ChunkSize, r.Intake = b.Source, b.MediaType, b.ChunkSize, b.Intake
+		r.Mode, r.Live = b.Mode, e.Live
 		r.OpenSeq, r.Open = said.Seq, said.Digest
 		if e.Origin != nil {
 			r.Origin = *e.Origin

@@ -49,14 +49,17 @@ func (r *Recording) dock(t txn, d *Docked) error {
 
 // tell notes what officers say about a recording, and its release.
 func (r *Recording) tell(t txn, body evidence.Body, said Said) error {
-	switch body.(type) {
+	switch b := body.(type) {
 	case *evidence.Unrecorded:
 		r.OpenSeq, r.Open = said.Seq, said.Digest
 	case *evidence.Header:
+		r.Header = said.Seq
+		if b.Spoken != nil && b.Confirmed == "" {
+			return nil // what was heard is a claim: the recording goes on waiting
+		}
 		if r.First == 0 {
 			r.First = said.Seq
 		}
-		r.Header = said.Seq
 		if err := t.Delete(keyWaits(r.OpenSeq, r.ID)); err != nil {
 			return err
 		}

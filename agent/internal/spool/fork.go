@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
 )
@@ -280,7 +281,7 @@ func (s *Spool) WriteQuarantine(to string) (int, error) {
 	if err != nil || len(names) == 0 {
 		return 0, err
 	}
-	if err := os.MkdirAll(to, 0o700); err != nil {
+	if err := durable.MkdirAll(to, 0o700); err != nil {
 		return 0, err
 	}
 	for _, name := range names {

@@ -35,6 +35,8 @@ type Recording struct {
 	MediaType  string               `json:"media_type"`
 	ChunkSize  uint64               `json:"chunk_size"`
 	Intake     uint64               `json:"intake"`
+	Mode       evidence.Mode        `json:"mode,omitempty"` // of one begun by an older agent: not known
+	Live       bool                 `json:"live,omitempty"` // it is made as it goes: there is no source to read the rest from
 	Origin     Origin               `json:"origin"`
 	OpenSeq    uint64               `json:"open_seq"`
 	Open       evidence.Digest      `json:"open"` // D of open
@@ -66,7 +68,7 @@ type Recording struct {
 	Docked   *Docked              `json:"docked,omitempty"` // nil: it was not taken in at a dock
 	Group    evidence.RecordingID `json:"group"`            // one case header is about all of a group; zeros: it needs none
 	Header   uint64               `json:"header,omitempty"` // seq of its newest case header; 0: none
-	First    uint64               `json:"first,omitempty"`  // seq of its first case header
+	First    uint64               `json:"first,omitempty"`  // seq of its first case header that is more than heard
 	Note     uint64               `json:"note,omitempty"`   // seq of its newest text note; 0: none
 	Marks    uint64               `json:"marks,omitempty"`  // mark statements
 	Released bool                 `json:"released,omitempty"`

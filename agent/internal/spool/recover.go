@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"camseal/pkg/evidence"
 )
@@ -17,7 +19,20 @@ type Recovery struct {
 	Aside   []string               // files in the chunk folder that no interrupted write explains; moved to quarantine
 	Lost    []Lost                 // chunks whose statement stands and whose file is gone or has another size
 	Open    []evidence.RecordingID // recordings not closed, oldest first
+	Partial []Partial              // what is there of chunks of live recordings that no statement names
 }
+
+// Partial is a file of a live recording's next chunk, as far as it was written when the agent was killed.
+type Partial struct {
+	Rec   evidence.RecordingID
+	Index uint64
+	path  string
+}
+
+const (
+	livePrefix = "live-"
+	maxPartial = 64 << 20
+)
 
 // Lost names missing chunks of one recording.
 type Lost struct {
@@ -30,7 +45,7 @@ func isNotFound(err error) bool { return errors.Is(err, ErrNotFound) }
 // recover clears what an interrupted write left and counts what is held.
 func (s *Spool) recover() (Recovery, error) {
 	var rec Recovery
-	if err := s.clearTemp(); err != nil {
+	if err := s.clearTemp(&rec); err != nil {
 		return rec, err
 	}
 	if err := s.checkFiles(&rec); err != nil {
@@ -78,16 +93,56 @@ func (s *Spool) recover() (Recovery, error) {
 	return rec, err
 }
 
-func (s *Spool) clearTemp() error {
+// clearTemp removes what interrupted writes left, but for live recordings, whose source does not have the bytes any more.
+func (s *Spool) clearTemp(rec *Recovery) error {
 	dir := filepath.Join(s.cfg.Dir, "tmp")
 	names, err := os.ReadDir(dir)
 	if err != nil {
 		return err
 	}
 	for _, n := range names {
-		if err := os.Remove(filepath.Join(dir, n.Name())); err != nil {
+		path := filepath.Join(dir, n.Name())
+		if name, live := strings.CutPrefix(n.Name(), livePrefix); live {
+			if id, index, ok := parseChunkName(name); ok {
+				r, err := s.Recording(id)
+				if err != nil && !isNotFound(err) {
+					return err
+				}
+				if err == nil && r.Live && !r.Closed && index == r.Next {
+					rec.Partial = append(rec.Partial, Partial{id, index, path})
+					continue
+				}
+			}
+		}
+		if err := os.Remove(path); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// ReadPartial returns the bytes of a partial chunk up to where they hold.
+func (s *Spool) ReadPartial(p Partial) ([]byte, error) {
+	f, err := os.Open(p.path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.decrypt(f, "chunk", chunkNames(p.Rec, p.Index)...)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, maxPartial))
+	if errors.Is(err, ErrDamaged) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil // it ends there
+	}
+	return b, err
+}
+
+// DropPartial removes the file of a partial chunk. It can be repeated.
+func (s *Spool) DropPartial(p Partial) error {
+	if err := os.Remove(p.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	return nil
 }
@@ -119,6 +174,10 @@ func (s *Spool) checkFile(rec *Recovery, name string) error {
 	}
 	r, err := s.Recording(id)
 	switch {
+	case err == nil && index == r.Next && !r.Closed && r.Live: // nobody else has the bytes
+		to := filepath.Join(s.cfg.Dir, "tmp", livePrefix+name)
+		rec.Partial = append(rec.Partial, Partial{id, index, to})
+		return os.Rename(s.chunkPath(name), to)
 	case isNotFound(err) && index == 0 && s.meta.Next > 0, // its open was in the same transaction
 		err == nil && index == r.Next && !r.Closed, // its statement was not committed: the source still has the bytes
 		err == nil && index < r.Covered:            // under a stored receipt

@@ -23,6 +23,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 )
 
@@ -118,7 +119,7 @@ func Open(cfg Config) (*Spool, Recovery, error) {
 
 func (s *Spool) open() (Recovery, error) {
 	for _, d := range []string{"", "chunks", "tmp", "index", "quarantine"} {
-		if err := os.MkdirAll(filepath.Join(s.cfg.Dir, d), 0o700); err != nil {
+		if err := durable.MkdirAll(filepath.Join(s.cfg.Dir, d), 0o700); err != nil {
 			return Recovery{}, err
 		}
 	}

@@ -24,6 +24,7 @@ type Temp struct {
 	size   int64
 	done   bool
 	synced bool
+	named  bool // its name survives a power cut
 }
 
 // Temp promises room for a chunk of at most size bytes and makes its file, which only a chunk of that recording and index can
@@ -61,6 +62,55 @@ func (s *Spool) TempAgain(id evidence.RecordingID, index uint64, size int64) (*T
 	return s.makeTemp(id, index, size)
 }
 
+// TempLive is Temp for a chunk of a live recording, whose size is not known beforehand: room is promised by Reserve. What is on the disk
+// of it is kept when the agent is killed: see Recovery.Partial.
+func (s *Spool) TempLive(id evidence.RecordingID, index uint64) (*Temp, error) {
+	s.mu.Lock()
+	err := s.broken
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(s.cfg.Dir, "tmp", livePrefix+chunkName(id, index)), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, full(err)
+	}
+	return s.encryptTemp(f, id, index, 0)
+}
+
+// Reserve promises room for n more bytes. Errors: ErrFull; the file is as before, and can be taken by Append as it is.
+func (t *Temp) Reserve(n int64) error {
+	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	room, err := t.s.room()
+	if err == nil && room < n {
+		err = fmt.Errorf("%w: %d bytes can be taken in, %d are asked for", ErrFull, max(room, 0), n)
+	}
+	if err == nil {
+		t.s.promise += n
+		t.max += n
+	}
+	return err
+}
+
+// Size is how many bytes were written.
+func (t *Temp) Size() int64 { return t.size }
+
+// Sync has what was written so far, but for the 64 KiB that encryption may hold back, survive a power cut.
+func (t *Temp) Sync() error {
+	if err := syscall.Fdatasync(int(t.f.Fd())); err != nil {
+		return fmt.Errorf("write chunk: %w", full(err))
+	}
+	if !t.named {
+		if err := syncFolder(filepath.Dir(t.path)); err != nil {
+			return err
+		}
+		t.named = true
+	}
+	t.s.cfg.Step("part synced")
+	return nil
+}
+
 // makeTemp makes the file of a chunk whose room is promised.
 func (s *Spool) makeTemp(id evidence.RecordingID, index uint64, size int64) (*Temp, error) {
 	f, err := os.CreateTemp(filepath.Join(s.cfg.Dir, "tmp"), "chunk-*")
@@ -68,7 +118,11 @@ func (s *Spool) makeTemp(id evidence.RecordingID, index uint64, size int64) (*Te
 		s.unpromise(size)
 		return nil, full(err)
 	}
-	t := &Temp{s: s, f: f, path: f.Name(), max: size}
+	return s.encryptTemp(f, id, index, size)
+}
+
+func (s *Spool) encryptTemp(f *os.File, id evidence.RecordingID, index uint64, size int64) (t *Temp, err error) {
+	t = &Temp{s: s, f: f, path: f.Name(), max: size}
 	if t.w, err = s.encrypt(f, "chunk", chunkNames(id, index)...); err != nil {
 		t.Discard()
 		return nil, err
@@ -115,6 +169,20 @@ func (t *Temp) Discard() {
 	t.s.mu.Unlock()
 	if broken == nil { // else its statement may be durable
 		os.Remove(t.path)
+	}
+	t.s.unpromise(t.max)
+}
+
+// Leave ends the writing of a live recording's chunk with what is on the disk kept: see Recovery.Partial.
+func (t *Temp) Leave() {
+	if t.done {
+		return
+	}
+	t.done = true
+	if t.f != nil {
+		if err := errors.Join(t.w.Close(), t.f.Sync(), t.f.Close()); err != nil {
+			t.s.cfg.Log.Error("what was written of a chunk may not be whole", "error", err)
+		}
 	}
 	t.s.unpromise(t.max)
 }

@@ -68,6 +68,7 @@ func (u *Uplink) upkeep(ctx context.Context) {
 		case <-turn.C:
 		case <-u.met:
 		}
+		u.filling(ctx)
 		u.Upkeep(ctx)
 	}
 }

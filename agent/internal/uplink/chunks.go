@@ -14,30 +14,32 @@ import (
 	"camseal/pkg/transport"
 )
 
-// uploads sends chunks, one after the other.
-func (u *Uplink) uploads(ctx context.Context) {
-	for {
-		w, err := u.q.next(ctx)
-		if err != nil {
-			return
-		}
-		if u.device.wait(ctx) != nil || u.chunks.wait(ctx) != nil {
-			return
-		}
-		size, err := u.send(ctx, w)
-		if err == nil {
-			u.cleared(ctx, "chunks", &u.chunks)
-			sent, drained := u.q.done(w, size)
-			if drained {
-				u.consider(w.Rec, sent)
-			}
-			continue
-		}
-		if ctx.Err() != nil {
-			return
-		}
+// upload sends the next chunk. It reports whether to go on.
+func (u *Uplink) upload(ctx context.Context) bool {
+	if u.device.wait(ctx) != nil || u.chunks.wait(ctx) != nil {
+		return false
+	}
+	w, err := u.q.next(ctx)
+	if err != nil {
+		return false
+	}
+	defer u.q.off()
+	if u.device.shut() || u.chunks.shut() { // another may be more urgent once they open
+		u.q.again(w)
+		return true
+	}
+	size, err := u.send(ctx, w)
+	switch {
+	case err == nil:
+		u.cleared(ctx, "chunks", &u.chunks)
+		u.q.done(w, size)
+		u.consider(ctx, w.Rec)
+	case ctx.Err() != nil:
+		return false
+	default:
 		u.notSent(ctx, w, err)
 	}
+	return true
 }
 
 // send sends one chunk. Chunks that are not held any more are passed over.
@@ -143,9 +145,8 @@ func (u *Uplink) damaged(ctx context.Context, w transport.Wanted, detail string)
 		What: fmt.Sprintf("chunk %d of recording %s was damaged on this machine's disk", w.Index, w.Rec),
 		Kept: "all other chunks are kept, the damaged file is in the spool's quarantine folder, and the chain says that it is lost",
 		Do:   "import the file again if the recorder still has it, and replace this disk"})
-	if sent, drained := u.q.done(w, 0); drained {
-		u.consider(w.Rec, sent)
-	}
+	u.q.done(w, 0)
+	u.consider(ctx, w.Rec)
 }
 
 func (u *Uplink) rehash(w transport.Wanted) (evidence.Digest, error) {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -25,6 +24,7 @@ type ClientConfig struct {
 	CA     *x509.CertPool  // the only authorities believed for the server's certificate
 	Device tls.Certificate // over the device's TLS key
 	Now    func() time.Time
+	Dial   DialContext // makes connections; nil: the usual way
 }
 
 // Client speaks pkg/transport. It is safe for concurrent use.
@@ -32,8 +32,11 @@ type Client struct {
 	base   *url.URL
 	small  *http.Client // for messages
 	bulk   *http.Client // for chunks
+	link   *link        // that chunks take
 	device atomic.Pointer[tls.Certificate]
 	server atomic.Int64 // the server's clock when it answered last, seconds since 1970; 0: it never did
+	heard  atomic.Pointer[heard]
+	now    func() time.Time
 }
 
 // NewClient checks the configuration; it sends nothing.
@@ -42,21 +45,24 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if err != nil || base.Scheme != "https" || base.Host == "" {
 		return nil, fmt.Errorf("server %q: an address like https://host:8443 is needed", c.Server)
 	}
-	cl := &Client{base: base}
+	cl := &Client{base: base, link: newLink(c.Now), now: c.Now}
 	cl.device.Store(&c.Device)
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: c.CA, Time: c.Now,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cl.device.Load(), nil }}
-	cl.small, cl.bulk = httpClient(conf, 4<<10), httpClient(conf, 256<<10)
+	if c.Dial == nil {
+		c.Dial = dialer()
+	}
+	dial := lively(c.Dial)
+	cl.small, cl.bulk = httpClient(conf, 4<<10, dial), httpClient(conf, 256<<10, cl.link.bulk(dial))
 	return cl, nil
 }
 
-func httpClient(conf *tls.Config, writeBuffer int) *http.Client {
+func httpClient(conf *tls.Config, writeBuffer int, dial DialContext) *http.Client {
 	http1 := new(http.Protocols)
 	http1.SetHTTP1(true) // HTTP/2 would copy every byte once more
-	dial := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{TLSClientConfig: conf.Clone(), Protocols: http1, DialContext: dial.DialContext,
+		Transport: &http.Transport{TLSClientConfig: conf.Clone(), Protocols: http1, DialContext: dial,
 			TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: 5 * time.Minute, IdleConnTimeout: 90 * time.Second,
 			MaxIdleConnsPerHost: maxAsks, WriteBufferSize: writeBuffer, DisableCompression: true},
 	}
@@ -77,6 +83,7 @@ func (c *Client) Head(ctx context.Context) (transport.Head, error) {
 
 // Statements sends a batch.
 func (c *Client) Statements(ctx context.Context, lines []byte) (transport.Accepted, error) {
+	defer c.link.talk()()
 	var a transport.Accepted
 	err := c.message(ctx, http.MethodPost, "/v1/statements", lines, &a)
 	return a, err
@@ -206,7 +213,7 @@ func (c *Client) message(ctx context.Context, method, path string, body []byte, 
 	return nil
 }
 
-// PutChunk sends a chunk's bytes to where the server wants them.
+// PutChunk sends a chunk's bytes to where the server wants them. It takes as long as it takes, while something moves.
 func (c *Client) PutChunk(ctx context.Context, w transport.Wanted, body io.Reader, size int64) error {
 	ref, err := url.Parse(w.URL)
 	if err != nil {
@@ -216,8 +223,6 @@ func (c *Client) PutChunk(ctx context.Context, w transport.Wanted, body io.Reade
 	if to.Scheme != "https" {
 		return fmt.Errorf("address for chunk %d: %s is not https", w.Index, to.Redacted())
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute+time.Duration(size>>15)*time.Second) // 32 KiB/s is the slowest link
-	defer cancel()
 	method := w.Method
 	if method == "" {
 		method = http.MethodPut

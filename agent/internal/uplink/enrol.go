@@ -62,6 +62,7 @@ func (c *Client) Use(cert tls.Certificate) {
 func (c *Client) hears(resp *http.Response) {
 	if t, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		c.server.Store(t.Unix())
+		c.hearClock(t)
 	}
 }
 

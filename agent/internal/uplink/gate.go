@@ -60,6 +60,13 @@ func (g *gate) wait(ctx context.Context) error {
 	}
 }
 
+// shut reports whether trying is not allowed now.
+func (g *gate) shut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.notBefore.After(g.now())
+}
+
 // fail closes the gate for a while. Failures of requests that were sent before it closed count once.
 func (g *gate) fail(final bool) {
 	g.mu.Lock()

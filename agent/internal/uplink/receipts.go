@@ -12,31 +12,49 @@ import (
 	"camseal/pkg/transport"
 )
 
-// consider asks for a stored receipt when it is time: the recording is closed and nothing of it is queued, or much of it was sent, or
-// the spool needs room. sent is how many bytes went since the last receipt.
-func (u *Uplink) consider(id evidence.RecordingID, sent int64) {
+// consider asks for a stored receipt when it is time: the recording is closed and nothing of it is queued; or it grows and its turn has come;
+// or much of it was sent; or the spool needs room.
+func (u *Uplink) consider(ctx context.Context, id evidence.RecordingID) {
 	r, err := u.Spool.Recording(id)
 	if err != nil || r.Done {
 		return
 	}
-	u.q.mu.Lock()
-	queued := u.q.count[id] > 0
-	u.q.mu.Unlock()
+	st := u.q.standing(id)
+	queued := st.count > 0
 	u.mu.Lock()
 	forked := u.Spool.Forked(r)
 	told := u.synced && (forked || r.Last < u.next)
 	u.mu.Unlock()
-	if queued {
-		return
-	}
-	tight, err := u.tight()
-	covered := int64(r.Offset - min(r.Offset, r.HeldBytes))
-	if told && (r.Closed || forked) || sent > 0 && (err == nil && tight || sent > max(minAsk, covered/8)) {
+	switch {
+	case !queued && (st.cut || told && (r.Closed || forked)):
+		u.q.wantsMore(id, false)
 		u.q.ask(id)
+	case st.bytes == 0, queued && st.captured && st.important: // the newest of it went first: what the server has of its beginning has not grown
+	case st.captured:
+		u.inTurn(ctx, id)
+	default:
+		tight, held, err := u.tight()
+		covered := int64(r.Offset - min(r.Offset, r.HeldBytes))
+		if !queued && (err == nil && tight || st.bytes > max(minAsk, covered/8)) || err == nil && tight && st.bytes > held/4 {
+			u.q.ask(id)
+		}
 	}
 }
 
-// scan asks for all recordings that the server should know, at the start and whenever a list of wanted chunks was cut.
+// inTurn asks for a recording that grows, now or when it may be asked for again.
+func (u *Uplink) inTurn(ctx context.Context, id evidence.RecordingID) {
+	wait, mine := u.q.turn(id, u.Now())
+	if wait <= 0 {
+		u.q.ask(id)
+	} else if mine {
+		u.after(ctx, wait, func() {
+			u.q.turned(id)
+			u.consider(ctx, id)
+		})
+	}
+}
+
+// scan asks for all recordings that the server should know, at the start and whenever the list of what a batch made it want was cut.
 func (u *Uplink) scan(ctx context.Context) {
 	for {
 		changed := u.Spool.Changed()
@@ -83,7 +101,7 @@ func (u *Uplink) receipts(ctx context.Context) {
 			u.q.ask(id)
 		}
 		if stored {
-			u.consider(id, 0)
+			u.consider(ctx, id)
 		}
 	}
 }
@@ -104,7 +122,8 @@ func (u *Uplink) askStored(ctx context.Context, id evidence.RecordingID) (again,
 	case err == nil && forked:
 		return false, u.releaseForked(ctx, id, answer)
 	case err == nil:
-		return false, u.release(ctx, key, id, answer)
+		stored = u.release(ctx, key, id, answer)
+		return stored && u.unknown(r), stored
 	case errors.As(err, &refusal) && refusal.Code == transport.CodeMissing && (!forked || u.holds(refusal.Wanted)):
 		u.asks.ok()
 		return u.wantedAgain(ctx, id, refusal.Wanted), false
@@ -163,12 +182,23 @@ func (u *Uplink) wantedAgain(ctx context.Context, id evidence.RecordingID, wante
 		return false
 	}
 	if len(wanted) >= transport.MaxWanted {
-		u.mu.Lock()
-		u.rescan = true
-		u.mu.Unlock()
+		u.q.wantsMore(id, true)
 	}
 	u.q.want(wanted)
 	return false
+}
+
+// unknown reports whether the server was told of chunks that it has not confirmed, of which it is not known here whether it wants them, and has
+// confirmed more than before, when the recording was so.
+func (u *Uplink) unknown(before spool.Recording) bool {
+	r, err := u.Spool.Recording(before.ID)
+	if err != nil || r.Done || r.Covered == before.Covered || r.Covered == r.Next || u.q.standing(r.ID).count > 0 {
+		return false
+	}
+	c, err := u.Spool.Chunk(r.ID, r.Covered)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return err == nil && u.synced && c.Seq < u.next
 }
 
 // retry asks again much later.
@@ -200,6 +230,9 @@ func (u *Uplink) release(ctx context.Context, key string, id evidence.RecordingI
 	u.receipt = u.Now()
 	u.mu.Unlock()
 	leaf := receipt.Leaf()
+	if leaf.Close != nil {
+		u.q.forget(id)
+	}
 	u.Logger.InfoContext(ctx, "stored receipt checked", slog.String("rec", id.String()), slog.Uint64("chunks", leaf.Chunks),
 		slog.Bool("whole", leaf.Close != nil), slog.String("lock", string(leaf.Lock)))
 	return true

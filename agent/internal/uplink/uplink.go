@@ -22,18 +22,21 @@ import (
 )
 
 const (
-	batchBytes = 1 << 20   // a batch of statements is cut at the first seal from here on
-	minAsk     = 256 << 20 // bytes sent of an open recording before its first receipt is asked for
-	maxAsks    = 32        // requests for receipts at once; each waits for the log
+	batchBytes  = 1 << 20   // a batch of statements is cut at the first seal from here on,
+	narrowBatch = 64 << 10  // away from the dock and on narrow links from here on
+	minAsk      = 256 << 20 // bytes sent of an open import before its first receipt is asked for
+	maxAsks     = 32        // requests for receipts at once; each waits for the log
+	narrowAsks  = 2         // where little should be on its way at once
 )
 
 // Config says what an Uplink works with.
 type Config struct {
 	Spool   *spool.Spool
 	Client  *Client
-	Log     note.Verifier // of the home log
-	Server  string        // for words
-	Uploads int           // chunks sent at once
+	Log     note.Verifier    // of the home log
+	Server  string           // for words
+	Uploads int              // chunks sent at once, where the link is wide
+	Rates   map[string]int64 // bytes a second that chunks may take of each kind of link; 0 or none: any
 	Now     func() time.Time
 	Logger  *slog.Logger
 
@@ -51,6 +54,7 @@ type Uplink struct {
 	Config
 	q       *queue
 	alarms  alarms
+	says    gate // of statements
 	device  gate // shut when the server does not want this device, or is not ours
 	chunks  gate
 	asks    gate
@@ -72,30 +76,14 @@ type Uplink struct {
 // New returns an uplink that does nothing yet.
 func New(c Config) *Uplink {
 	u := &Uplink{Config: c, rescan: true, wake: make(chan struct{}, 1), met: make(chan struct{}, 1)}
-	u.q = newQueue(func(id evidence.RecordingID) bool { // marked as important on its recorder
-		r, err := c.Spool.Recording(id)
-		return err == nil && r.Docked != nil && r.Docked.Important
-	})
+	u.q = newQueue(u.about)
+	c.Client.link.changed = u.pace
+	u.SetLink(LinkDock)
 	u.alarms = alarms{now: c.Now, log: c.Logger}
-	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
+	for _, g := range []*gate{&u.says, &u.device, &u.chunks, &u.asks} {
 		g.now = c.Now
 	}
 	return u
-}
-
-// Status says how the way to the server is.
-type Status struct {
-	Synced      bool      `json:"synced"`       // the server's head is known
-	Sent        uint64    `json:"sent"`         // statements that the server has
-	LastReceipt time.Time `json:"last_receipt"` // zero: none since the start
-	Alarms      []Alarm   `json:"alarms"`
-}
-
-// Status returns the present state.
-func (u *Uplink) Status() Status {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return Status{Synced: u.synced, Sent: u.next, LastReceipt: u.receipt, Alarms: u.alarms.list()}
 }
 
 // Online reports whether the server answers.
@@ -107,7 +95,7 @@ func (u *Uplink) Online() bool {
 
 // Kick makes everything that waits after a failure try again now.
 func (u *Uplink) Kick() {
-	for _, g := range []*gate{&u.device, &u.chunks, &u.asks} {
+	for _, g := range []*gate{&u.says, &u.device, &u.chunks, &u.asks} {
 		g.open()
 	}
 }
@@ -117,7 +105,10 @@ func (u *Uplink) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { u.statements(ctx) })
 	for range max(1, u.Uploads) {
-		all.Go(func() { u.uploads(ctx) })
+		all.Go(func() {
+			for u.upload(ctx) {
+			}
+		})
 	}
 	for range maxAsks {
 		all.Go(func() { u.receipts(ctx) })
@@ -190,7 +181,7 @@ func keyFor(err error) string {
 // statements sends what is sealed and not sent.
 func (u *Uplink) statements(ctx context.Context) {
 	const key = keyStatements
-	g := &gate{now: u.Now}
+	g := &u.says
 	for {
 		if u.device.wait(ctx) != nil || g.wait(ctx) != nil {
 			return
@@ -250,11 +241,12 @@ func (u *Uplink) batch(ctx context.Context) (sent bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	b, ok, err := u.Spool.Batch(next, batchBytes)
-	if err != nil || !ok {
-		return false, err
+	size := batchBytes
+	if kind, _, narrow := u.Client.link.how(); narrow || kind != LinkDock {
+		size = narrowBatch
 	}
-	if err := u.drain(ctx); err != nil {
+	b, ok, err := u.Spool.Batch(next, size)
+	if err != nil || !ok {
 		return false, err
 	}
 	answer, err := u.Client.Statements(ctx, b.Lines)
@@ -273,7 +265,7 @@ func (u *Uplink) batch(ctx context.Context) (sent bool, err error) {
 	u.rescan = u.rescan || len(answer.Wanted) >= transport.MaxWanted
 	u.mu.Unlock()
 	u.q.want(answer.Wanted)
-	return true, u.closedIn(b)
+	return true, u.saidIn(ctx, b)
 }
 
 // sync asks for the server's head when it is not known, and returns the seq to send next.
@@ -309,30 +301,10 @@ func (u *Uplink) sync(ctx context.Context) (uint64, error) {
 	return next, nil
 }
 
-// drain holds statements back while the spool is over half full and chunks that were announced are still on their way, so that
-// receipts can be had and room is made before more is announced.
-func (u *Uplink) drain(ctx context.Context) error {
-	for {
-		tight, err := u.tight()
-		if err != nil || !tight {
-			return err
-		}
-		idle, changed := u.q.idle()
-		if idle {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		}
-	}
-}
-
-// tight reports whether the spool is over half full.
-func (u *Uplink) tight() (bool, error) {
+// tight reports whether the spool is over half full, and how many bytes it holds.
+func (u *Uplink) tight() (tight bool, held int64, err error) {
 	st, err := u.Spool.Status()
-	return st.Held > st.Free, err
+	return st.Held > st.Free, st.Held, err
 }
 
 // keepSeen checks a seen receipt and keeps it.
@@ -371,8 +343,9 @@ func (b *badReceipt) Error() string {
 }
 func (b *badReceipt) Unwrap() error { return b.err }
 
-// closedIn asks for the receipts of recordings without chunks on their way that were closed in the batch.
-func (u *Uplink) closedIn(b spool.Batch) error {
+// saidIn acts on what the statements of a batch say: it asks for the receipts of recordings without chunks on their way that were closed, and
+// puts first what was marked.
+func (u *Uplink) saidIn(ctx context.Context, b spool.Batch) error {
 	for seq := b.First; seq <= b.Last; seq++ {
 		line, err := u.Spool.Statement(seq)
 		if err != nil {
@@ -383,8 +356,11 @@ func (u *Uplink) closedIn(b spool.Batch) error {
 			return err
 		}
 		switch st.Kind { // after any of these all of a recording may have been said; consider waits for the newest
-		case evidence.KindClose, evidence.KindFault, evidence.KindHeader, evidence.KindNote, evidence.KindMark, evidence.KindRelease:
-			u.consider(st.Rec, 0)
+		case evidence.KindMark:
+			u.q.reorder(st.Rec)
+			fallthrough
+		case evidence.KindClose, evidence.KindFault, evidence.KindHeader, evidence.KindNote, evidence.KindRelease:
+			u.consider(ctx, st.Rec)
 		}
 	}
 	return nil

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 	"camseal/server/internal/archive"
 	"camseal/server/internal/catalog"
@@ -17,7 +17,7 @@ type initCommand struct{}
 // Run makes what is missing, and leaves what is there.
 func (initCommand) Run(e *env) error {
 	s := e.settings
-	if err := os.MkdirAll(s.State, 0o700); err != nil {
+	if err := durable.MkdirAll(s.State, 0o700); err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
 	if _, err := ensureServerCert(s, e.now()); err != nil {

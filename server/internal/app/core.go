@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"camseal/pkg/attestation"
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 	"camseal/pkg/tlog"
 	"camseal/server/internal/archive"
@@ -22,9 +23,11 @@ import (
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/devices"
+	"camseal/server/internal/duty"
 	"camseal/server/internal/export"
 	"camseal/server/internal/ingest"
 	"camseal/server/internal/ledger"
+	"camseal/server/internal/live"
 	"camseal/server/internal/media"
 	"camseal/server/internal/officers"
 	"camseal/server/internal/people"
@@ -49,6 +52,8 @@ type core struct {
 	space    func() (archive.Space, error) // of the vault; nil: it does not tell
 	disposer archive.Disposer              // nil: nothing can be disposed of here
 	people   *people.Keeper
+	duty     *duty.Board // recorders on duty
+	live     *live.Relay
 	page     *web.Page     // nil: it is not served yet
 	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
@@ -132,7 +137,7 @@ func (c *core) lockState(s *settings) error {
 	}
 	c.closers = append(c.closers, f.Close)
 	for _, d := range []string{dirTemp, dirHeld} {
-		if err := os.MkdirAll(s.path(d), 0o700); err != nil {
+		if err := durable.MkdirAll(s.path(d), 0o700); err != nil {
 			return err
 		}
 	}
@@ -263,9 +268,13 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.exporter = &export.Exporter{Catalog: c.catalog, Log: c.log, Ledger: c.ledger, VKey: vkey, Trust: trust, Vault: c.vault, Book: c.book,
 		TempDir: s.path(dirTemp), Slog: e.log}
 	quarantine := &ingest.Quarantine{Dir: s.path(dirHeld), MaxBytes: int64(s.QuarantineBytes), MaxEntries: s.QuarantineEntries, Book: c.book, Now: e.now, Slog: e.log}
+	c.duty = duty.New(duty.Config{Book: c.book, Now: e.now, Slog: e.log})
+	if err := c.openLive(e); err != nil {
+		return err
+	}
 	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
 		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
-		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Ready: c.ready})
+		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Poll: c.duty.Poll, Live: c.live, Ready: c.ready})
 	c.keeping = &casework.Retention{Book: c.book, Catalog: c.catalog, Vault: c.vault, Disposer: c.disposer, Lengthen: c.ingest.Lengthen,
 		Longest: time.Duration(s.LogRetention), Interval: s.SweepInterval, Now: e.now, Slog: e.log}
 	c.media, err = media.New(e.ctx, media.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Book: c.book, Dir: s.path(dirMedia), TempDir: s.path(dirTemp),
@@ -365,6 +374,9 @@ func (c *core) wait(ctx context.Context) error {
 func (c *core) close() error {
 	if c.page != nil {
 		c.page.Close() // what it records needs the log
+	}
+	if c.duty != nil {
+		c.duty.Close()
 	}
 	c.cancel()
 	c.work.Wait() // nothing may use the catalog once it is closed

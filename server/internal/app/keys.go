@@ -21,8 +21,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/tlog"
-	"camseal/server/internal/durable"
 	"camseal/server/internal/ledger"
 )
 

@@ -119,6 +119,7 @@ func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
 		return out, errors.Join(err, onWeb.Close())
 	}
 	out[0].http.ReadTimeout, out[0].http.WriteTimeout = requestWait, requestWait
+	out[0].http.RegisterOnShutdown(c.duty.Close) // recorders on duty need not be waited for
 	err = add("the web page", page, func() (net.Listener, error) { return onWeb, nil })
 	if err == nil {
 		err = add("the administrator", adminHandler(local{c}), func() (net.Listener, error) { return listenAdmin(e.settings) })

@@ -102,9 +102,10 @@ var testWeb func(*web.Config)
 func webConfig(e *env, c *core) (web.Config, error) {
 	s := e.settings
 	w := web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, LoggedAt: c.loggedAt,
-		Register:  c.officers.Current,
-		Cases:     c.cases,
-		Media:     c.media,
+		Register: c.officers.Current,
+		Cases:    c.cases,
+		Media:    c.media,
+		Duty:     c.duty, Live: livePage{c.live}, LiveRecodes: s.LiveRecode,
 		Retention: c.keeping, DefaultRetention: time.Duration(s.Retention), Space: c.space, ExportDeadline: time.Duration(s.ExportDeadline),
 		HeaderDeadline: time.Duration(s.HeaderDeadline),
 		People:         c.people, SessionIdle: time.Duration(s.SessionIdle), SessionLife: time.Duration(s.SessionLife), Origin: c.origin,

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"camseal/server/internal/durable"
+	"camseal/pkg/durable"
 )
 
 // Disposer is the one way by which an object leaves a vault. It stands apart from Vault: only what carries out a confirmed disposal has one.

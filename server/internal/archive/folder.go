@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
-	"camseal/server/internal/durable"
 )
 
 // FolderSteps are the names that FolderOptions.Step is called with during one Put, in order. After each the process
@@ -72,7 +72,7 @@ func OpenFolder(root string, opts FolderOptions) (*Folder, error) {
 	if f.step == nil {
 		f.step = func(string) {}
 	}
-	if err := os.MkdirAll(filepath.Dir(root), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(root), 0o755); err != nil {
 		return nil, fmt.Errorf("vault folder: %w", err)
 	}
 	for _, d := range []string{"objects", "retention", "tmp"} {

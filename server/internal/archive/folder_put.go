@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
-	"camseal/server/internal/durable"
 )
 
 const copyBuffer = 256 << 10

@@ -20,10 +20,18 @@ const (
 	ActStarted = "server-started"
 	ActRevoked = "device-revoked"
 	ActViewed  = "viewed" // somebody looked at a recording
+
+	ActCommanded      = "commanded"       // a recorder on duty is to do something; recorded before it hears of it
+	ActCommandDone    = "command-done"    // it says that it did
+	ActCommandRefused = "command-refused" // it says that it did not, and why
+	ActCommandExpired = "command-expired" // it has said nothing of it in time
 )
 
-// DetailPurpose is a member of a viewed event's detail: what for.
-const DetailPurpose = "purpose"
+// Members of events' details.
+const (
+	DetailPurpose = "purpose" // viewed: what for
+	DetailCommand = "command" // the kind of a command
+)
 
 // Act is one custody event to be recorded.
 type Act struct {

@@ -1,6 +1,7 @@
 package casework
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/register"
+	"camseal/pkg/verify"
 	"camseal/server/internal/casefile"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
@@ -118,9 +120,12 @@ func (c *Cases) officers(ctx context.Context, f *casefile.File) (out []Concern, 
 // take is a linked recording with when it was filmed, as claimed.
 type take struct {
 	db.Recording
-	id         evidence.RecordingID
-	from, till int64 // milliseconds since 1970 UTC; both 0: not known
+	id    evidence.RecordingID
+	spans []span // in order; none: not known
 }
+
+// span is a stretch of footage without a gap, in milliseconds since 1970 UTC.
+type span struct{ from, till int64 }
 
 func (c *Cases) footage(ctx context.Context, f *casefile.File) (out []Concern, err error) {
 	whole := casefile.FullRecording(f.Value(casefile.Activity))
@@ -137,13 +142,16 @@ func (c *Cases) footage(ctx context.Context, f *casefile.File) (out []Concern, e
 		}
 		t := take{Recording: r, id: l.Rec}
 		if whole {
-			if t.from, t.till, err = c.span(ctx, l, r); err != nil {
+			if t.spans, err = c.spans(ctx, l, r); err != nil {
 				return nil, err
 			}
 		}
 		takes = append(takes, t)
 		devices[l.Device] = append(devices[l.Device], t)
-		out = append(out, aboutOne(t, whole)...)
+	}
+	for _, t := range takes {
+		goesOn := slices.ContainsFunc(takes, func(x take) bool { return x.Device == t.Device && x.Continues == t.Rec })
+		out = append(out, aboutOne(t, whole, goesOn)...)
 	}
 	if !whole {
 		return out, nil
@@ -160,8 +168,8 @@ func (c *Cases) footage(ctx context.Context, f *casefile.File) (out []Concern, e
 	return append(append(out, missing...), unrecorded...), err
 }
 
-// aboutOne says what speaks against one recording.
-func aboutOne(t take, whole bool) (out []Concern) {
+// aboutOne says what speaks against one recording. goesOn says that another of the case continues it: then it need not be complete by itself.
+func aboutOne(t take, whole, goesOn bool) (out []Concern) {
 	add := func(key string, args ...any) {
 		out = append(out, Concern{Key: key, Args: append([]any{t.Name}, args...), Rec: t.id})
 	}
@@ -174,7 +182,7 @@ func aboutOne(t take, whole bool) (out []Concern) {
 	if !whole {
 		return out
 	}
-	if !t.ClosedAt.Valid || t.Why != evidence.WhyComplete {
+	if !t.ClosedAt.Valid || t.Why != evidence.WhyComplete && !(goesOn && t.Why == evidence.WhyMediaChanged) {
 		add("concern-incomplete")
 	}
 	if t.Faults > 0 {
@@ -186,43 +194,78 @@ func aboutOne(t take, whole bool) (out []Concern) {
 	return out
 }
 
-// span says from when to when a recording was filmed, as far as claims tell: a device's own capture from its first to its last statement, a file from
-// its own time back by its length. Zeros: they don't.
-func (c *Cases) span(ctx context.Context, l casefile.Link, r db.Recording) (from, till int64, err error) {
-	if !r.ClosedAt.Valid {
-		return 0, 0, nil
-	}
-	if r.Mode == string(evidence.ModeCapture) {
-		return r.OpenedAt, r.ClosedAt.Int64, nil
+// spans says from when to when a recording was filmed, as far as claims tell: a device's own capture as its segments say, from the device's clock
+// when it began, a file from its own time back by its length. None: they don't.
+func (c *Cases) spans(ctx context.Context, l casefile.Link, r db.Recording) ([]span, error) {
+	capture := r.Mode == string(evidence.ModeCapture)
+	if !capture && !r.ClosedAt.Valid {
+		return nil, nil
 	}
 	v, err := c.Book.Log.Recordings.View(ctx, catalog.RecordingKey{Device: l.Device, Rec: l.Rec})
-	if err != nil || v.Close == nil || r.Modified == 0 {
-		return 0, 0, err
+	if err != nil {
+		return nil, err
+	}
+	if capture {
+		return captured(&v), nil
+	}
+	if v.Close == nil || r.Modified == 0 {
+		return nil, nil
 	}
 	duration := int64(v.Close.Duration)
 	if duration == 0 { // the device does not say: as far as somebody has looked into it
 		looks, err := c.Catalog.Looks(ctx, []string{r.Rec})
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 		duration = looks[r.Rec].Duration
 	}
 	if duration == 0 {
-		return 0, 0, nil
+		return nil, nil
 	}
-	return r.Modified - duration, r.Modified, nil
+	return []span{{r.Modified - duration, r.Modified}}, nil
+}
+
+// captured are the stretches of a captured recording between which more is missing than may be. How it was closed says nothing of its length:
+// one that was cut off is closed when the recorder is back.
+func captured(v *verify.Recording) (out []span) {
+	began := catalog.FootageBegan(v)
+	for i, chunk := range v.Chunks {
+		if chunk.Duration == 0 || v.Lost[uint64(i)] {
+			continue
+		}
+		from, till := began+int64(chunk.Start), began+int64(chunk.Start+chunk.Duration)
+		if n := len(out); n > 0 && from-out[n-1].till <= gapAllowed.Milliseconds() {
+			out[n-1].till = max(out[n-1].till, till)
+		} else {
+			out = append(out, span{from, till})
+		}
+	}
+	return out
 }
 
 // gaps finds where nothing was recorded between the first begin and the last end: recordings of several cameras fill each other's gaps.
 func (c *Cases) gaps(takes []take) (out []Concern) {
-	known := slices.DeleteFunc(slices.Clone(takes), func(t take) bool { return t.till == 0 })
-	if n := len(takes) - len(known); n > 0 {
-		out = append(out, Concern{Key: "concern-no-span", Args: []any{n}})
+	type stretch struct {
+		span
+		id evidence.RecordingID
 	}
-	slices.SortStableFunc(known, func(a, b take) int { return int(max(-1, min(1, a.from-b.from))) })
+	var known []stretch
+	unknown := 0
+	for _, t := range takes {
+		if len(t.spans) == 0 {
+			unknown++
+		}
+		for _, s := range t.spans {
+			known = append(known, stretch{s, t.id})
+		}
+	}
+	if unknown > 0 {
+		out = append(out, Concern{Key: "concern-no-span", Args: []any{unknown}})
+	}
+	slices.SortStableFunc(known, func(a, b stretch) int { return cmp.Compare(a.from, b.from) })
 	var end int64
 	for i, t := range known {
-		if i > 0 && t.from-end > gapAllowed.Milliseconds() {
+		if i > 0 && t.from-end > gapAllowed.Milliseconds() && len(out) < maxPerKind {
 			out = append(out, Concern{Key: "concern-gap", Args: []any{c.clock(end), c.clock(t.from), (t.from - end) / 1000}, Rec: t.id})
 		}
 		end = max(end, t.till)

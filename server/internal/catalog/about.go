@@ -68,6 +68,9 @@ func fillSource(row *db.Recording, o *evidence.Open) {
 	row.SourceSize, row.Modified, row.Original = int64(s.Size), int64(s.Modified), Original(fileOf(s))
 	kind := kindOf(o)
 	row.Kind, row.Footage = string(kind), number(kind.Footage())
+	if o.Continues != nil {
+		row.Continues = o.Continues.String()
+	}
 	if o.Sequence != nil {
 		row.Sequence, row.SequenceIndex = o.Sequence.ID.String(), int64(o.Sequence.Index)
 	}
@@ -122,9 +125,9 @@ func fillHeader(row *db.Recording, h *evidence.Header) error {
 	return nil
 }
 
-// standing says how much of its original a recording is.
+// standing says how much of its original a recording is. What a recorder captured is the original itself, however it ended.
 func standing(row db.Recording) int64 {
-	whole := row.ClosedAt.Valid && row.Why == evidence.WhyComplete
+	whole := row.ClosedAt.Valid && (row.Why == evidence.WhyComplete || row.Mode == string(evidence.ModeCapture))
 	switch {
 	case whole && row.StoredClosed == 1 && row.StoredAbsent == 0:
 		return StandingWhole

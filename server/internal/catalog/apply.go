@@ -159,10 +159,15 @@ func writeRecording(ctx context.Context, q *db.Queries, e ledger.Entry, r *verif
 	row.Name, row.MediaType, row.Mode = r.Open.Source.Name, r.Open.MediaType, string(r.Open.Mode)
 	row.OpenedAt, row.OpenSeq, row.OpenDigest = r.OpenAt.At, int64(r.OpenAt.Seq), r.OpenAt.Digest.String()
 	row.LastSeq, row.LastN = int64(r.LastSeq), int64(r.N-1)
+	for _, c := range r.Chunks[old.Chunks:] {
+		row.SeenMs = max(row.SeenMs, int64(c.Start+c.Duration))
+	}
+	row.LastAt, row.LastIndex = r.LastAt, int64(e.Index)
 	row.Chunks, row.Size, row.Faults = int64(len(r.Chunks)), int64(r.Size), int64(r.Faults)
 	if r.Close != nil {
 		row.ClosedAt = sql.NullInt64{Int64: r.CloseAt.At, Valid: true}
 		row.CloseSeq = sql.NullInt64{Int64: int64(r.CloseAt.Seq), Valid: true}
+		row.SeenMs = max(row.SeenMs, int64(r.Close.Duration))
 		row.CloseDigest, row.Hash, row.Why = r.CloseAt.Digest.String(), r.Close.Hash.String(), r.Close.Why
 	}
 	lost := make([]uint64, 0, len(r.Lost))

@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"camseal/server/internal/durable"
+	"camseal/pkg/durable"
 )
 
 // Renew makes a catalog anew: fill brings what is projected into an empty one, which then takes the place of the old. What is not projected

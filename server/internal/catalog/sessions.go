@@ -27,6 +27,11 @@ type beginning struct{}
 // Begin marks a context in which a session may begin. In any other, one that has ended stays so, whatever is still under way.
 func Begin(ctx context.Context) context.Context { return context.WithValue(ctx, beginning{}, true) }
 
+type glance struct{}
+
+// Glance marks a context of what a page asks for by itself: it does not keep a session alive.
+func Glance(ctx context.Context) context.Context { return context.WithValue(ctx, glance{}, true) }
+
 // FindCtx implements scs.CtxStore.
 func (s *Sessions) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	row, err := s.Catalog.q.SessionByToken(ctx, token)
@@ -44,7 +49,7 @@ func (s *Sessions) FindCtx(ctx context.Context, token string) ([]byte, bool, err
 	if err != nil {
 		return nil, false, fmt.Errorf("find session: %w", err)
 	}
-	if now.Sub(time.UnixMilli(row.Seen)) >= min(touchEvery, s.Idle/4) {
+	if ctx.Value(glance{}) == nil && now.Sub(time.UnixMilli(row.Seen)) >= min(touchEvery, s.Idle/4) {
 		if err := s.Catalog.q.TouchSession(ctx, db.TouchSessionParams{Token: token, Seen: now.UnixMilli()}); err != nil {
 			return nil, false, fmt.Errorf("touch session: %w", err)
 		}

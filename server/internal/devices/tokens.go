@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
-	"camseal/server/internal/durable"
 )
 
 // Token is what an enrolment token allows. The token itself is not kept: its file is named by its SHA-256.
@@ -47,7 +47,7 @@ var tokenText = base32.StdEncoding.WithPadding(base32.NoPadding)
 
 // Make makes a token, and removes those that are over. It is durable when it returns.
 func (t *Tokens) Make(k Token) (token string, err error) {
-	if err := os.MkdirAll(t.Dir, 0o700); err != nil {
+	if err := durable.MkdirAll(t.Dir, 0o700); err != nil {
 		return "", fmt.Errorf("make enrolment token: %w", err)
 	}
 	if err := t.clean(); err != nil {

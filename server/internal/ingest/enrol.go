@@ -77,7 +77,7 @@ func (h handler) checkpoint(c *gin.Context) {
 
 // message reads a small message in JSON of at most limit bytes, whose members must all be known.
 func (h handler) message(c *gin.Context, limit int64, v any) error {
-	h.setDeadline(c, messagePatience)
+	_ = http.NewResponseController(c.Writer).SetReadDeadline(h.Now().Add(messagePatience)) // not all connections can; then none is set
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, limit))
 	var max *http.MaxBytesError
 	if errors.As(err, &max) {

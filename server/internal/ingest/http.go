@@ -1,14 +1,12 @@
 package ingest
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -18,11 +16,9 @@ import (
 	"camseal/server/internal/devices"
 )
 
-// How long one request may take to send its body: a chunk over a slow line, a batch of statements.
-const (
-	bodyPatience  = 10 * time.Minute
-	batchPatience = time.Minute
-)
+// smallBatch is how many bytes a batch of statements may have to be read at any time, as a device on a narrow link sends it; of larger ones only some
+// are read at once.
+const smallBatch = 128 << 10
 
 // Handler serves the agents' routes of package transport. The connection must be TLS with a client certificate.
 func (s *Service) Handler(registry *devices.Registry) http.Handler {
@@ -42,8 +38,11 @@ func (s *Service) Handler(registry *devices.Registry) http.Handler {
 	v1.GET("/register", h.register)
 	v1.POST("/known", h.known)
 	v1.POST("/statements", h.statements)
+	v1.POST("/orders", h.orders)
 	v1.PUT("/recordings/:rec/chunks/:index", h.chunk)
 	v1.POST("/recordings/:rec/stored", h.stored)
+	v1.Match([]string{http.MethodPost, http.MethodOptions}, routeWHIP, h.whip)
+	v1.Match([]string{http.MethodPatch, http.MethodDelete, http.MethodOptions}, routeWHIP+"/:session", h.whipSession)
 	return r
 }
 
@@ -100,12 +99,14 @@ func (h handler) statements(c *gin.Context) {
 		h.fail(c, err)
 		return
 	}
-	select {
-	case h.bodies <- struct{}{}:
-		defer func() { <-h.bodies }()
-	case <-c.Request.Context().Done():
-		h.fail(c, c.Request.Context().Err())
-		return
+	if size := c.Request.ContentLength; size < 0 || size > smallBatch {
+		select {
+		case h.bodies <- struct{}{}:
+			defer func() { <-h.bodies }()
+		case <-c.Request.Context().Done():
+			h.fail(c, c.Request.Context().Err())
+			return
+		}
 	}
 	body, err := h.body(c)
 	if err != nil {
@@ -116,11 +117,12 @@ func (h handler) statements(c *gin.Context) {
 }
 
 func (h handler) body(c *gin.Context) ([]byte, error) {
-	h.setDeadline(c, batchPatience)
 	tooLarge := refusal(413, transport.CodeTooLarge, "a batch of statements may have "+strconv.Itoa(transport.MaxBatch)+" bytes")
 	if c.Request.ContentLength > transport.MaxBatch {
 		return nil, tooLarge
 	}
+	_, done := h.patient(c)
+	defer done()
 	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, transport.MaxBatch))
 	var max *http.MaxBytesError
 	if errors.As(err, &max) {
@@ -152,8 +154,7 @@ func (h handler) chunk(c *gin.Context) {
 		h.fail(c, refusal(413, transport.CodeTooLarge, "a chunk may have "+strconv.Itoa(transport.MaxChunk)+" bytes"))
 		return
 	}
-	h.setDeadline(c, bodyPatience)
-	ctx, done := context.WithTimeout(c.Request.Context(), bodyPatience)
+	ctx, done := h.patient(c)
 	defer done()
 	err = h.Chunk(ctx, id, rec, index, c.Request.ContentLength, c.Request.Body)
 	if c.GetHeader("Expect") == "" && !cut(err) {
@@ -192,11 +193,6 @@ func (h handler) stored(c *gin.Context) {
 		return
 	}
 	h.answer(c)(h.Stored(c.Request.Context(), id, rec))
-}
-
-// setDeadline gives this request's body its time; the server's own limit is for idle connections and headers.
-func (h handler) setDeadline(c *gin.Context, d time.Duration) {
-	_ = http.NewResponseController(c.Writer).SetReadDeadline(h.Now().Add(d)) // not all connections can; then none is set
 }
 
 // answer writes a value, or what went wrong.

@@ -14,11 +14,11 @@ import (
 	"sync"
 	"time"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/server/internal/casework"
 	"camseal/server/internal/catalog"
-	"camseal/server/internal/durable"
 )
 
 // Quarantine keeps what registered devices sent and what was refused: the reason in JSON, and the bytes of statements.
@@ -93,7 +93,7 @@ func (q *Quarantine) write(f Finding, body []byte) (string, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	dir := filepath.Join(q.Dir, f.Device.String())
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	base := filepath.Join(dir, f.Digest.String())

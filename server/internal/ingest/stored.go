@@ -21,8 +21,9 @@ import (
 	"camseal/server/internal/ingest/manifest"
 )
 
-// Stored answers with a stored receipt of all chunks that were sealed so far. Chunks that this process did not write are
-// read back first. Errors: *transport.Error with CodeMissing and what is wanted.
+// Stored answers with a stored receipt of all chunks that were sealed so far; while the recording is open, of those from the first on that are
+// there, if the newest receipt has fewer. Chunks that this process did not write are read back first. Errors: *transport.Error with
+// CodeMissing and what is wanted.
 func (s *Service) Stored(ctx context.Context, id evidence.DeviceID, rec evidence.RecordingID) (transport.Stored, error) {
 	return s.store(ctx, catalog.RecordingKey{Device: id, Rec: rec}, time.Time{})
 }
@@ -47,24 +48,27 @@ func (s *Service) store(ctx context.Context, k catalog.RecordingKey, atLeast tim
 	}
 	h.storing.Lock()
 	defer h.storing.Unlock()
-	leaf, err := s.newLeaf(&view, h)
-	if err != nil {
-		return transport.Stored{}, err
-	}
+	leaf, missing := s.newLeaf(&view, h, len(view.Chunks))
 	last, out, err := s.lastStored(ctx, k, leaf)
-	if err != nil || out != nil && last.Until >= atLeast.UnixMilli() {
-		return deref(out), err
+	switch {
+	case err != nil:
+		return transport.Stored{}, err
+	case len(missing) > 0 && !worth(leaf, last, view.Close != nil, atLeast):
+		return transport.Stored{}, missingChunks(missing)
+	case out != nil && last.Until >= atLeast.UnixMilli():
+		return *out, nil
 	}
 	if atLeast.IsZero() {
 		var done context.CancelFunc
 		ctx, done = s.settled(ctx)
 		defer done()
 	}
-	if err := s.confirm(ctx, k, &view, h, last, atLeast); err != nil {
+	n := int(leaf.Chunks)
+	if err := s.confirm(ctx, k, &view, h, n, last, atLeast); err != nil {
 		return transport.Stored{}, err
 	}
-	if leaf, err = s.newLeaf(&view, h); err != nil { // a chunk declared lost may have turned out to be gone
-		return transport.Stored{}, err
+	if leaf, missing = s.newLeaf(&view, h, n); len(missing) > 0 { // a chunk declared lost may have turned out to be gone
+		return transport.Stored{}, missingChunks(missing)
 	}
 	if err := s.writeManifest(ctx, k, &view, h, leaf); err != nil {
 		return transport.Stored{}, fmt.Errorf("manifest of %s: %w", rec, err)
@@ -81,34 +85,38 @@ func (s *Service) store(ctx context.Context, k catalog.RecordingKey, atLeast tim
 	return transport.Stored{Receipt: sent(receipt)}, nil
 }
 
-func deref(s *transport.Stored) transport.Stored {
-	if s == nil {
-		return transport.Stored{}
+// worth reports whether a receipt is to be made though chunks are missing: only of an open recording, only of more than its last one, or of the same
+// with a longer retention.
+func worth(leaf, last *evidence.Stored, closed bool, atLeast time.Time) bool {
+	var covered uint64
+	if last != nil {
+		covered = last.Chunks
 	}
-	return *s
+	return !closed && (leaf.Chunks > covered || leaf.Chunks == covered && covered > 0 && !atLeast.IsZero())
 }
 
-// newLeaf begins the leaf, if no chunk is missing.
-func (s *Service) newLeaf(view *verify.Recording, h *holding) (*evidence.Stored, error) {
-	leaf := &evidence.Stored{Chunks: uint64(len(view.Chunks)), Device: view.Device, Rec: view.Rec, Open: view.OpenAt.Digest,
-		List: evidence.ListDigest(view.ChunkDigests(len(view.Chunks))), Lock: s.Vault.Lock(), Vault: s.Vault.ID()}
+// newLeaf begins the leaf about the first chunks, max at most, up to the first that is missing. It also returns what is missing of them.
+func (s *Service) newLeaf(view *verify.Recording, h *holding, max int) (*evidence.Stored, []transport.Wanted) {
+	leaf := &evidence.Stored{Device: view.Device, Rec: view.Rec, Open: view.OpenAt.Digest, Lock: s.Vault.Lock(), Vault: s.Vault.ID()}
 	if view.Close != nil {
 		leaf.Close = &view.CloseAt.Digest
 	}
+	n := max
 	var missing []transport.Wanted
-	for i := range view.Chunks {
+	for i := range max {
 		switch {
 		case h.has(i):
 		case view.Lost[uint64(i)]:
-			leaf.Absent = append(leaf.Absent, uint64(i))
+			if len(missing) == 0 {
+				leaf.Absent = append(leaf.Absent, uint64(i))
+			}
 		case len(missing) < transport.MaxWanted:
+			n = min(n, i)
 			missing = append(missing, wanted(view.Rec, uint64(i)))
 		}
 	}
-	if len(missing) > 0 {
-		return nil, missingChunks(missing)
-	}
-	return leaf, nil
+	leaf.Chunks, leaf.List = uint64(n), evidence.ListDigest(view.ChunkDigests(n))
+	return leaf, missing
 }
 
 func missingChunks(list []transport.Wanted) *transport.Error {
@@ -139,8 +147,8 @@ func (s *Service) lastStored(ctx context.Context, k catalog.RecordingKey, leaf *
 }
 
 // confirm reads back each chunk that this process has not, and lengthens retention that is too short: what a crash left
-// without, or what ends before the last receipt said.
-func (s *Service) confirm(ctx context.Context, k catalog.RecordingKey, view *verify.Recording, h *holding, last *evidence.Stored,
+// without, or what ends before the last receipt said. The first n must be there.
+func (s *Service) confirm(ctx context.Context, k catalog.RecordingKey, view *verify.Recording, h *holding, n int, last *evidence.Stored,
 	atLeast time.Time) error {
 	least := s.Now().Add(s.Retention * 9 / 10)
 	target := s.until()
@@ -167,7 +175,7 @@ func (s *Service) confirm(ctx context.Context, k catalog.RecordingKey, view *ver
 		if errors.Is(err, archive.ErrNotFound) || errors.As(err, &wrong) {
 			s.Slog.ErrorContext(ctx, "a chunk in the vault is gone or changed", slog.String("key", ref.Key), slog.Any("error", err))
 			h.gone(i)
-			if len(missing) < transport.MaxWanted && !view.Lost[uint64(i)] {
+			if i < n && len(missing) < transport.MaxWanted && !view.Lost[uint64(i)] {
 				missing = append(missing, wanted(k.Rec, uint64(i)))
 			}
 			continue
@@ -240,7 +248,7 @@ func (s *Service) manifestLines(out io.Writer, view *verify.Recording, h *holdin
 	if err := manifest.Write(out, head); err != nil {
 		return until, err
 	}
-	for i, c := range view.Chunks {
+	for i, c := range view.Chunks[:leaf.Chunks] {
 		p := h.place(i)
 		if !p.there {
 			continue

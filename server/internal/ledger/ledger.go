@@ -27,6 +27,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"k8s.io/klog/v2"
 
+	"camseal/pkg/durable"
 	"camseal/pkg/tlog"
 	"camseal/server/internal/archive"
 )
@@ -128,7 +129,7 @@ func prepare(ctx context.Context, cfg Config) (*Ledger, error) {
 	if err := l.outside(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(l.files.Root, 0o755); err != nil {
+	if err := durable.MkdirAll(l.files.Root, 0o755); err != nil {
 		return nil, err
 	}
 	if l.lock, err = lockFile(filepath.Join(cfg.Dir, "lock")); err != nil {

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"camseal/pkg/durable"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
-	"camseal/server/internal/durable"
 )
 
 // look finds out what a recording holds and makes its pictures. The try is written down before it begins: a file that brings the server

@@ -246,7 +246,8 @@ func (s *site) fillLinks(ctx context.Context, v *caseView) error {
 	for _, l := range v.File.Links {
 		x, err := s.linkOf(ctx, l)
 		if err == nil && !x.Gone {
-			x.Row.Poster, x.Row.Duration = looks[x.Row.Rec].Poster, looks[x.Row.Rec].Duration
+			x.Row.looked(looks[x.Row.Rec].Poster, looks[x.Row.Rec].Duration)
+			s.grow(ctx, &x.Row)
 			err = s.describe(&x.Row, reg)
 		}
 		if err == nil && !x.Gone {

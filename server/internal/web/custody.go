@@ -259,7 +259,7 @@ func (f Frame) named(pairs ...string) (out []named) {
 
 // oneOfFew puts a member's value into words, where it is one of few; else it is empty.
 func (f Frame) oneOfFew(member, value string) string {
-	key := map[string]string{casework.DetailPurpose: "purpose-" + value, catalog.DetailRole: "role-" + value}[member]
+	key := map[string]string{casework.DetailPurpose: "purpose-" + value, casework.DetailCommand: "command-" + value, catalog.DetailRole: "role-" + value}[member]
 	if _, ok := texts[key]; ok {
 		return f.T(key)
 	}

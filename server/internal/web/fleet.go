@@ -76,6 +76,9 @@ func (s *site) fleet(c *gin.Context) {
 		More  int
 		NoReg bool
 		Staff *staff
+
+		Duty     []onDutyRow
+		DutyMore int
 	}{Frame: s.frame(c, "fleet"), First: c.Query("before") == ""}
 	list, err := s.Catalog.Fleet(ctx, after, device, perPage+1)
 	if err == nil {
@@ -100,6 +103,9 @@ func (s *site) fleet(c *gin.Context) {
 		data.Space, data.Low, err = s.space()
 		if err == nil {
 			data.Staff, err = s.staff(c, reg)
+		}
+		if err == nil {
+			data.Duty, data.DutyMore, err = s.dutyRows(ctx)
 		}
 	}
 	if err != nil {
@@ -210,8 +216,10 @@ func (s *site) fleetDevice(c *gin.Context) {
 		Account   catalog.Account
 		See       bool
 		Within    time.Duration
+		Duty      *onDutyRow // nil: it was not on duty since the server began
 	}{Frame: s.frame(c, "fleet"), D: dev, Within: s.ExportDeadline}
-	var errs [6]error
+	var errs [7]error
+	data.Duty, errs[6] = s.dutyOf(ctx, id)
 	data.All, errs[0] = s.Catalog.DeviceWork(ctx, id, time.Unix(0, 0), now, s.deadlines())
 	data.Late, errs[1] = s.Catalog.DeviceWork(ctx, id, now.Add(-lately), now, s.deadlines())
 	data.Account, errs[2] = s.Catalog.Account(ctx, dev.Device)

@@ -146,6 +146,9 @@ func (s *site) homeMissing(ctx context.Context, p *homePage, me auth.Account, l 
 	if me.OwnRecordingsOnly() || me.OwnBodyOnly() {
 		n = searchedFor
 	}
+	if err := s.homeSilent(ctx, p, me, l, n); err != nil {
+		return err
+	}
 	list, count, err := s.Catalog.Incomplete(ctx, n)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -11,31 +10,16 @@ import (
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/duty"
 )
 
 // Duty knows which recorders are on duty, and has them do things.
 type Duty interface {
 	// Recorders are all that were on duty since the server began, in a fixed order.
-	Recorders() []Recorder
-	Recorder(device evidence.DeviceID) (Recorder, bool)
-	// Order has a recorder do something, for an actor of custody events, and returns what came of it. Errors: ErrOffDuty, ErrBusy, ErrNoResult.
+	Recorders() []duty.Recorder
+	Recorder(device evidence.DeviceID) (duty.Recorder, bool)
+	// Order has a recorder do something, for an actor of custody events, and returns what came of it. Errors: as of duty.Board.
 	Order(ctx context.Context, actor string, device evidence.DeviceID, c transport.Command) (transport.Result, error)
-}
-
-// Why there is no result of a command.
-var (
-	ErrOffDuty  = errors.New("the recorder is not on duty")
-	ErrBusy     = errors.New("too many commands wait for the recorder")
-	ErrNoResult = errors.New("the recorder has not answered yet")
-)
-
-// Recorder is a device that was on duty since the server began.
-type Recorder struct {
-	Device  evidence.DeviceID
-	Report  transport.Report // its newest one
-	At      time.Time        // when that came
-	Online  bool
-	Watched int // people who watch it live
 }
 
 // Live relays live pictures. A stream is named by its recorder's device id, or guest-….

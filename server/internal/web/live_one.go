@@ -14,6 +14,7 @@ import (
 	"camseal/pkg/transport"
 	"camseal/pkg/verify"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/duty"
 )
 
 const orderLife = 20 * time.Second // for a recorder to begin what it is told
@@ -113,9 +114,9 @@ func (s *site) order(c *gin.Context) {
 	said, done := o.resultText(cmd, res, err)
 	status := http.StatusOK
 	switch {
-	case errors.Is(err, ErrOffDuty), errors.Is(err, ErrBusy):
+	case errors.Is(err, duty.ErrOffDuty), errors.Is(err, duty.ErrBusy):
 		status = http.StatusConflict
-	case err != nil && !errors.Is(err, ErrNoResult):
+	case err != nil && !errors.Is(err, duty.ErrNoResult):
 		s.fail(c, err)
 		return
 	}
@@ -159,9 +160,9 @@ func (s *site) fillOrder(cmd *transport.Command, t tile, part, sure string) (wro
 func (o one) resultText(cmd transport.Command, res transport.Result, err error) (said string, done bool) {
 	what := o.T("live-order-" + string(cmd.Kind))
 	switch {
-	case errors.Is(err, ErrOffDuty):
+	case errors.Is(err, duty.ErrOffDuty):
 		return o.T("live-said-off"), false
-	case errors.Is(err, ErrBusy):
+	case errors.Is(err, duty.ErrBusy):
 		return o.T("live-said-busy"), false
 	case err != nil:
 		return fmt.Sprintf(o.T("live-said-nothing"), what, int(orderLife.Seconds())), false

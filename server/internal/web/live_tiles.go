@@ -17,6 +17,7 @@ import (
 	"camseal/server/internal/auth"
 	"camseal/server/internal/catalog"
 	"camseal/server/internal/catalog/db"
+	"camseal/server/internal/duty"
 )
 
 // tile is one recorder, or a guest's camera, as the wall shows it.
@@ -101,7 +102,7 @@ func (s *site) streams() map[string]Stream {
 }
 
 // tile shows one recorder, and reports whether the reader may see it.
-func (s *site) tile(ctx context.Context, f Frame, r Recorder, st Stream) (t tile, ok bool, err error) {
+func (s *site) tile(ctx context.Context, f Frame, r duty.Recorder, st Stream) (t tile, ok bool, err error) {
 	rec, err := s.openRecording(ctx, r)
 	if err != nil {
 		return t, false, err
@@ -144,7 +145,7 @@ func (s *site) tile(ctx context.Context, f Frame, r Recorder, st Stream) (t tile
 }
 
 // openRecording is the recording that a recorder says it makes, as far as it arrived; nil: none did.
-func (s *site) openRecording(ctx context.Context, r Recorder) (*db.Recording, error) {
+func (s *site) openRecording(ctx context.Context, r duty.Recorder) (*db.Recording, error) {
 	if r.Report.Recording == nil {
 		return nil, nil
 	}
@@ -168,7 +169,7 @@ func (s *site) mayWatch(ctx context.Context, me auth.Account, rec *db.Recording)
 }
 
 // unshown says why there is no picture, or no sound: of what is published by the relay's word, else by the recorder's.
-func (s *site) unshown(f Frame, r Recorder, st Stream) (video, audio string) {
+func (s *site) unshown(f Frame, r duty.Recorder, st Stream) (video, audio string) {
 	if st.Publishing {
 		return f.unrelayed(st)
 	}
@@ -211,7 +212,7 @@ func (f Frame) unrelayed(st Stream) (video, audio string) {
 	return video, audio
 }
 
-func (s *site) recordingText(f Frame, r Recorder) string {
+func (s *site) recordingText(f Frame, r duty.Recorder) string {
 	if r.Report.Recording == nil {
 		return f.T("live-not-recording")
 	}

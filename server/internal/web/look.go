@@ -30,7 +30,7 @@ const (
 const ofRecording = "/recordings/:rec"
 
 // withoutPurpose are addresses that show none of the footage, or, with lists, a stamp of it.
-var withoutPurpose = []string{ofRecording + "/purpose", ofRecording + "/poster", ofRecording + "/custody", ofRecording + "/custody/:index",
+var withoutPurpose = []string{ofRecording + "/purpose", ofRecording + "/poster", ofRecording + "/custody", ofRecording + "/custody/:index", ofRecording + "/growth",
 	ofRecording + "/retention", ofRecording + "/retention/class", ofRecording + "/retention/propose", ofRecording + "/retention/withdraw",
 	ofRecording + "/retention/confirm"}
 

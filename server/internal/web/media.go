@@ -68,7 +68,8 @@ func (s *site) made(ctx context.Context, v *row) (m makings, err error) {
 	if err != nil && !errors.Is(err, catalog.ErrUnknown) {
 		return m, err
 	}
-	v.Poster, v.Duration, v.Odd = m.Poster == 1, m.Duration, m.Derivable()
+	v.looked(m.Poster == 1, m.Duration)
+	v.Odd = m.Derivable()
 	m.Trouble = s.Media.Trouble() != nil
 	m.Copy, m.D, err = s.Media.State(ctx, v.Recording)
 	return m, err

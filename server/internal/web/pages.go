@@ -44,7 +44,8 @@ func (s *site) rows(ctx context.Context, me auth.Account, list []catalog.Listed)
 		}
 		v := rowOf(r.Recording, r.Class)
 		v.Damaged = damaged[r.Rec]
-		v.Poster, v.Duration = looks[r.Rec].Poster, looks[r.Rec].Duration
+		v.looked(looks[r.Rec].Poster, looks[r.Rec].Duration)
+		s.grow(ctx, &v)
 		if err := s.describe(&v, reg); err != nil {
 			return nil, err
 		}
@@ -113,6 +114,8 @@ type recordingPage struct {
 	Lock    evidence.Lock
 	Cases   recordingCases
 	Damages []db.Damage
+	Far     string // how much is seen and stored, of what is being captured
+	Next    continued
 }
 
 // recording shows one recording.
@@ -140,13 +143,16 @@ func (s *site) recordingPage(c *gin.Context, v row) (p recordingPage, err error)
 		return p, err
 	}
 	p = recordingPage{Frame: s.frame(c, "recording"), Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
-	var errs [7]error
+	s.grow(ctx, &v)
+	var errs [9]error
 	p.Custody, errs[0] = s.Catalog.CountLife(ctx, catalog.RecordingKey{Device: id, Rec: rec})
 	p.D, errs[1] = s.device(ctx, id, v.Recording)
 	p.A, errs[2] = s.about(ctx, v.Recording)
 	p.Cases, errs[3] = s.casesOf(c, id, rec)
 	p.M, errs[4] = s.made(ctx, &v)
 	p.Damages, errs[5] = s.Catalog.DamagesOf(ctx, v.Device, v.Rec, shownDamages)
+	p.Far, _, errs[7] = s.howFar(ctx, p.Frame, v)
+	p.Next, errs[8] = s.continued(ctx, v.Recording)
 	times, err := s.Exporter.Bracket(ctx, rec)
 	errs[6] = err
 	if err := errors.Join(errs[:]...); err != nil {

@@ -29,6 +29,7 @@ func (s *site) routes() []Route {
 		s.recordingRoutes(),
 		s.checkedRoutes(),
 		s.damageRoutes(),
+		s.growingRoutes(),
 		s.playerRoutes(),
 		s.mediaRoutes(),
 		s.caseRoutes(),

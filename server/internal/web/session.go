@@ -55,7 +55,11 @@ func (s *site) enter(c *gin.Context) error {
 	if err != nil {
 		token = ""
 	}
-	ctx, p, err := s.whose(c.Request.Context(), token)
+	asking := c.Request.Context()
+	if c.FullPath() == ofRecording+"/growth" {
+		asking = catalog.Glance(asking)
+	}
+	ctx, p, err := s.whose(asking, token)
 	c.Request = c.Request.WithContext(ctx)
 	if err == nil && p.ID != "" {
 		err = s.keepLanguage(c, &p)

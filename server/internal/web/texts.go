@@ -70,6 +70,7 @@ var texts = together(
 	textsCalendar,
 	textsRetention,
 	textsFleet,
+	textsGrowing,
 	textsLive,
 )
 

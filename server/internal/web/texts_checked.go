@@ -19,6 +19,7 @@ var textsChecked = map[string][2]string{
 	"checked-proofs-failed": {"the proofs could not be fetched or read", "证明材料无法取得或读取"},
 	"checked-key":           {"The code that checks here and the log's key come from this server. To check against the server itself, use camseal-verify with a trust folder.", "此处的校验程序和日志公钥均由本服务器提供。如需独立于服务器校验，请用 camseal-verify 及信任文件夹。"},
 	"checked-at":            {"Seconds {from} to {until} (about)", "约第 {from} 至 {until} 秒"},
+	"checked-at-exact":      {"Seconds {from} to {until}", "第 {from} 至 {until} 秒"},
 	"checked-at-bytes":      {"Bytes {from} to {until} (part {part})", "第 {from} 至 {until} 字节（第 {part} 块）"},
 	"checked-changed":       {"{at} do not match what the recorder sealed. They are not shown.", "{at}与记录仪签封的内容不一致，不予显示。"},
 	"checked-list":          {"{at}: this server's list says something else than the recorder sealed. They are not shown.", "{at}：本服务器的清单与记录仪签封的内容不符，不予显示。"},

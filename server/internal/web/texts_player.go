@@ -68,6 +68,7 @@ var textsPlayer = map[string][2]string{
 	"player-cut-off":     {"Playback broke off: the server could not be reached, or it refused to send bytes that are not what was sealed. The vault is not affected. Try again; if it stops at the same place, tell the custodian.", "播放中断：无法连接服务器，或服务器拒绝发送与签封不符的内容。证据库不受影响。请重试；若仍在同一位置中断，请告知证据管理员。"},
 	"player-no-timeline": {"Marks, gaps and times could not be read. The footage is not affected. Load the page again.", "无法读取标记、中断和时间信息。音像记录不受影响。请重新加载页面。"},
 	"player-arriving":    {"This recording is still arriving. Load the page again for what has come since.", "此音像记录仍在接收中。重新加载页面可查看新送达的内容。"},
+	"player-newer":       {"Newer footage is here: go on with it", "有新送达的影像：继续播放"},
 	"player-no-length":   {"length not known", "时长未知"},
 
 	"player-wall":         {"{time} by the recorder's clock, a claim", "{time}（记录仪时钟所述，未经证明）"},

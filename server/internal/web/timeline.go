@@ -110,6 +110,8 @@ func (s *site) timelineOf(ctx context.Context, f Frame, v row) (*timeline, error
 	t.Strip, t.Wave, t.Duration = made.Strip == 1, made.Wave == 1, uint64(made.Duration)
 	if view.Close != nil && view.Close.Duration > 0 {
 		t.Duration = view.Close.Duration
+	} else if view.Open.Mode == evidence.ModeCapture {
+		t.Duration = catalog.FootageUntil(&view, v.StoredChunks)
 	}
 	var errs [5]error
 	t.Marks, t.AllMarks, errs[0] = s.drawnMarks(ctx, v.Recording, t.Duration)
@@ -117,7 +119,7 @@ func (s *site) timelineOf(ctx context.Context, f Frame, v row) (*timeline, error
 	t.Clock, errs[2] = s.clockOf(ctx, f, key.Rec, v.Recording, &view)
 	t.Sequence, errs[3] = s.neighbours(ctx, v.Recording)
 	if view.Open.Mode == evidence.ModeCapture {
-		t.Resets, errs[4] = s.resets(ctx, v.Recording)
+		t.Resets, errs[4] = s.resets(ctx, v.Recording, catalog.FootageBegan(&view))
 	}
 	return t, errors.Join(errs[:]...)
 }
@@ -216,6 +218,7 @@ func (s *site) clockOf(ctx context.Context, f Frame, rec evidence.RecordingID, r
 	c.Says = found.Text(verify.Lang(f.Lang))
 	at := r.OpenedAt
 	if view.Open.Mode == evidence.ModeCapture {
+		at = catalog.FootageBegan(view)
 		c.Begin = &at
 	} else if r.Modified > 0 {
 		at = r.Modified
@@ -238,11 +241,11 @@ func (s *site) neighbours(ctx context.Context, r db.Recording) ([]neighbour, err
 }
 
 // resets are the moments at which the device's system started anew.
-func (s *site) resets(ctx context.Context, r db.Recording) ([]int64, error) {
+func (s *site) resets(ctx context.Context, r db.Recording, began int64) ([]int64, error) {
 	boots, err := s.Catalog.BootsDuring(ctx, r, drawnBoots)
 	out := []int64{}
 	for _, b := range boots {
-		out = append(out, max(0, b.At-r.OpenedAt))
+		out = append(out, max(0, b.At-began))
 	}
 	return out, err
 }

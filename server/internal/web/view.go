@@ -87,11 +87,17 @@ var functions = template.FuncMap{"framed": withFrame, "add1": func(n int64) int6
 	"attempted": func(a attempt, f Frame) attempted { return attempted{a, f} },
 	"player":    func(r row, f Frame) player { return alone(originalOf(r), f) },
 	"copied":    func(r row, mediaType string, f Frame) player { return alone(copyOf(r, mediaType), f) },
+	"onduty":    func(r onDutyRow, f Frame) onDuty { return onDuty{r, f} },
 	"pair":      func(r row, f Frame) pair { return pair{r, f} }, "rows": func(rs []row, f Frame) rows { return rows{rs, f} }}
 
-// pair, attempted and rows hand a part of a page its frame too.
+// pair, onDuty, attempted and rows hand a part of a page its frame too.
 type pair struct {
 	R row
+	F Frame
+}
+
+type onDuty struct {
+	R onDutyRow
 	F Frame
 }
 
@@ -169,6 +175,10 @@ type row struct {
 	Poster   bool  // there is a picture at /recordings/ID/poster
 	Duration int64 // milliseconds; 0: not known
 	Odd      bool  // browsers can't show what is in it, whatever its type says
+
+	// Of one that is being captured; see grow.
+	Growth string // empty: it is not, or was ended
+	Heard  int64  // when its newest statements were logged, milliseconds since 1970 UTC
 }
 
 func rowOf(r db.Recording, class string) row {
@@ -178,7 +188,16 @@ func rowOf(r db.Recording, class string) row {
 	}
 	v.Short, v.State = catalog.IsShort(r), catalog.StateOf(r)
 	v.Person = v.Short || r.Faults > 0
+	v.Duration = r.SeenMs
 	return v
+}
+
+// looked takes in what was made of the recording. How long captured footage is, its recorder said.
+func (r *row) looked(poster bool, duration int64) {
+	r.Poster = poster
+	if duration > 0 && r.Mode != string(evidence.ModeCapture) {
+		r.Duration = duration
+	}
 }
 
 // Millis is the duration, fit to be written.

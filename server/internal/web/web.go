@@ -46,7 +46,8 @@ type Config struct {
 	Register func(ctx context.Context) (*transport.Register, error)      // of officers, in force; nil: there is none
 	Cases    *casework.Cases
 
-	Media            *media.Maker
+	Media *media.Maker
+
 	Retention        *casework.Retention
 	DefaultRetention time.Duration // of recordings without a class
 
@@ -57,7 +58,7 @@ type Config struct {
 
 	People      *people.Keeper
 	Provider    *people.Provider // nil: none
-	Duty        Duty             // recorders on duty; nil: there are none
+	Duty        Duty             // recorders on duty
 	Live        Live             // nil: nothing can be watched
 	LiveRecodes bool             // what browsers can't show live goes through ffmpeg
 

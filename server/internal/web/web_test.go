@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"camseal/pkg/evidence"
+	"camseal/pkg/transport"
 	"camseal/pkg/verify"
 	"camseal/server/internal/auth"
 	"camseal/server/internal/casefile"
@@ -56,6 +57,15 @@ func TestTextsAreComplete(t *testing.T) {
 		used["lock-"+string(l)] = true
 	}
 	playerWords(t, used)
+	for _, g := range []string{growing, late, silent, between} {
+		used["growing-"+g], used["growing-"+g+"-says"] = true, true
+	}
+	for _, c := range []transport.CommandKind{transport.CommandStart, transport.CommandStop, transport.CommandMark, transport.CommandLive, transport.CommandLiveEnd, transport.CommandChunk} {
+		used["command-"+string(c)] = true
+	}
+	for _, k := range []string{"growing-far", "growing-ended", "growing-over", "link-wifi", "link-mobile", "link-dock", "duty-now", "duty-heard"} {
+		used[k] = true
+	}
 	for _, a := range []string{casework.ActRecordingHeld, casework.ActRecordingReleased, catalog.ActMarked, catalog.ActCalendarSet} {
 		used["act-"+a] = true
 	}

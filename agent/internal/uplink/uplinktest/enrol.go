@@ -2,13 +2,17 @@ package uplinktest
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/json"
 	"math/big"
 	"net/http"
+	"testing"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -94,9 +98,23 @@ func (s *Server) serveAnswer(w http.ResponseWriter, r *http.Request) {
 	must(json.NewEncoder(w).Encode(transport.Enrolled{Device: e.device, HomeLog: s.VKey, Certificate: s.issue(r)}))
 }
 
+// DeviceCertificate returns what a device shows that was enrolled long ago.
+func (s *Server) DeviceCertificate(t testing.TB) tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return tls.Certificate{Certificate: [][]byte{s.issueFor(key.Public())}, PrivateKey: key}
+}
+
 // issue makes a certificate over the key that the client shows. s.mu is held.
 func (s *Server) issue(r *http.Request) []byte {
-	pub := r.TLS.PeerCertificates[0].PublicKey
+	return s.issueFor(r.TLS.PeerCertificates[0].PublicKey)
+}
+
+func (s *Server) issueFor(pub any) []byte {
 	s.Issued++
 	template := &x509.Certificate{SerialNumber: big.NewInt(int64(100 + s.Issued)), Subject: pkix.Name{CommonName: "device"},
 		NotBefore: s.Clock().Add(-time.Minute), NotAfter: s.Clock().Add(s.CertLife), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}

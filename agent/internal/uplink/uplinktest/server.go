@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -29,19 +30,20 @@ import (
 
 // Recording is what the server has of one recording.
 type Recording struct {
-	Open   evidence.Digest
-	Source evidence.Source
-	Opened *evidence.Open
-	Close  *evidence.Close
-	Order  int                  // among all recordings, by their open
-	Said   []evidence.Statement // headers, notes, marks and the release
-	closed *evidence.Digest
-	Faults []evidence.Fault
-	Chunks []evidence.Chunk
-	digest []evidence.Digest
-	Bytes  map[uint64][]byte // chunks received
-	lost   map[uint64]bool
-	Stored int // receipts given
+	Open    evidence.Digest
+	Source  evidence.Source
+	Opened  *evidence.Open
+	Close   *evidence.Close
+	Order   int                  // among all recordings, by their open
+	Said    []evidence.Statement // headers, notes, marks and the release
+	closed  *evidence.Digest
+	Faults  []evidence.Fault
+	Chunks  []evidence.Chunk
+	digest  []evidence.Digest
+	Bytes   map[uint64][]byte // chunks received
+	lost    map[uint64]bool
+	Stored  int    // receipts given
+	Covered uint64 // chunks under the newest
 }
 
 // Server is the server.
@@ -97,8 +99,18 @@ func Start(t testing.TB) *Server {
 	return StartWith(t, a, a.Certificate(t, time.Unix(0, 0), time.Unix(1<<33, 0)))
 }
 
+// StartOn is Start with a listener of the test's own.
+func StartOn(t testing.TB, on net.Listener) *Server {
+	a := NewAuthority(t)
+	return start(t, a, a.Certificate(t, time.Unix(0, 0), time.Unix(1<<33, 0)), on)
+}
+
 // StartWith starts a server with this certificate.
 func StartWith(t testing.TB, a *Authority, cert tls.Certificate) *Server {
+	return start(t, a, cert, nil)
+}
+
+func start(t testing.TB, a *Authority, cert tls.Certificate, on net.Listener) *Server {
 	skey, vkey, err := note.GenerateKey(rand.Reader, "example.com/log")
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +140,12 @@ func StartWith(t testing.TB, a *Authority, cert tls.Certificate) *Server {
 	}))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS13}
 	s.Config.ErrorLog = nil
+	if on != nil {
+		if err := s.Listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.Listener = on
+	}
 	s.StartTLS()
 	t.Cleanup(s.Server.Close)
 	return s
@@ -297,21 +315,25 @@ func (s *Server) serveStored(w http.ResponseWriter, r *http.Request) {
 		Refuse(w, 404, transport.CodeUnknownRec)
 		return
 	}
-	leaf := &evidence.Stored{Chunks: uint64(len(rec.Chunks)), Close: rec.closed, Device: s.device, List: evidence.ListDigest(rec.digest),
+	leaf := &evidence.Stored{Chunks: uint64(len(rec.Chunks)), Close: rec.closed, Device: s.device,
 		Lock: evidence.LockFolder, Open: rec.Open, Rec: id, Until: s.Until.UnixMilli(), Vault: "test"}
 	var missing []transport.Wanted
-	for i := range leaf.Chunks {
+	for i := range uint64(len(rec.Chunks)) {
 		if _, ok := rec.Bytes[i]; !ok && rec.lost[i] {
-			leaf.Absent = append(leaf.Absent, i)
+			if len(missing) == 0 {
+				leaf.Absent = append(leaf.Absent, i)
+			}
 		} else if !ok && len(missing) < transport.MaxWanted {
+			leaf.Chunks = min(leaf.Chunks, i)
 			missing = append(missing, wanted(id, i))
 		}
 	}
-	if len(missing) > 0 {
+	if len(missing) > 0 && (rec.closed != nil || leaf.Chunks <= rec.Covered) {
 		Refuse(w, 409, transport.CodeMissing, missing...)
 		return
 	}
-	rec.Stored++
+	leaf.List = evidence.ListDigest(rec.digest[:leaf.Chunks])
+	rec.Stored, rec.Covered = rec.Stored+1, leaf.Chunks
 	_ = json.NewEncoder(w).Encode(transport.Stored{Receipt: s.log(leaf)})
 }
 

@@ -30,7 +30,7 @@ func (q *Queries) AdvanceMeta(ctx context.Context, arg AdvanceMetaParams) (int64
 }
 
 const afterInSequence = `-- name: AfterInSequence :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings
 WHERE sequence = $1 AND device = $2 AND shown = 1 AND sequence_index > $3
 ORDER BY sequence_index, rec LIMIT 1
 `
@@ -106,6 +106,10 @@ func (q *Queries) AfterInSequence(ctx context.Context, arg AfterInSequenceParams
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}
@@ -208,7 +212,7 @@ func (q *Queries) BatchesBetween(ctx context.Context, arg BatchesBetweenParams) 
 }
 
 const beforeInSequence = `-- name: BeforeInSequence :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings
 WHERE sequence = $1 AND device = $2 AND shown = 1 AND sequence_index < $3
 ORDER BY sequence_index DESC, rec DESC LIMIT 1
 `
@@ -284,6 +288,10 @@ func (q *Queries) BeforeInSequence(ctx context.Context, arg BeforeInSequencePara
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}
@@ -322,6 +330,99 @@ func (q *Queries) BootAt(ctx context.Context, arg BootAtParams) (Boot, error) {
 		&i.Told,
 	)
 	return i, err
+}
+
+const continuing = `-- name: Continuing :many
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings WHERE continues = $1 AND device = $2 ORDER BY open_seq LIMIT $3
+`
+
+type ContinuingParams struct {
+	Rec    string
+	Device string
+	Page   int32
+}
+
+func (q *Queries) Continuing(ctx context.Context, arg ContinuingParams) ([]Recording, error) {
+	rows, err := q.db.QueryContext(ctx, continuing, arg.Rec, arg.Device, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Recording{}
+	for rows.Next() {
+		var i Recording
+		if err := rows.Scan(
+			&i.Device,
+			&i.Rec,
+			&i.Name,
+			&i.MediaType,
+			&i.Mode,
+			&i.OpenedAt,
+			&i.OpenSeq,
+			&i.OpenDigest,
+			&i.FirstIndex,
+			&i.LastSeq,
+			&i.LastN,
+			&i.Chunks,
+			&i.Size,
+			&i.ClosedAt,
+			&i.CloseSeq,
+			&i.CloseDigest,
+			&i.Hash,
+			&i.Why,
+			&i.Faults,
+			&i.Absent,
+			&i.StoredChunks,
+			&i.StoredUntil,
+			&i.StoredClosed,
+			&i.StoredAbsent,
+			&i.StoredIndex,
+			&i.StoredLeaf,
+			&i.Serial,
+			&i.Volume,
+			&i.Path,
+			&i.SourceSize,
+			&i.Modified,
+			&i.Original,
+			&i.Standing,
+			&i.Shown,
+			&i.Kind,
+			&i.Footage,
+			&i.Sequence,
+			&i.SequenceIndex,
+			&i.HeaderFirstAt,
+			&i.HeaderAt,
+			&i.Spoken,
+			&i.Department,
+			&i.Officers,
+			&i.Cause,
+			&i.HeaderTime,
+			&i.Place,
+			&i.Activity,
+			&i.CaseNumber,
+			&i.Confirmed,
+			&i.Note,
+			&i.Marks,
+			&i.Released,
+			&i.Num,
+			&i.At,
+			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const countOfOriginal = `-- name: CountOfOriginal :one
@@ -636,6 +737,100 @@ func (q *Queries) GapsOf(ctx context.Context, device string) ([]Gap, error) {
 			&i.BeforeSeq,
 			&i.FromValue,
 			&i.ToValue,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const growing = `-- name: Growing :many
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.closed_at IS NULL AND recordings.mode = 'capture' ORDER BY recordings.last_index, recordings.rec LIMIT $1
+`
+
+type GrowingRow struct {
+	Recording Recording
+	Class     string
+}
+
+func (q *Queries) Growing(ctx context.Context, page int32) ([]GrowingRow, error) {
+	rows, err := q.db.QueryContext(ctx, growing, page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []GrowingRow{}
+	for rows.Next() {
+		var i GrowingRow
+		if err := rows.Scan(
+			&i.Recording.Device,
+			&i.Recording.Rec,
+			&i.Recording.Name,
+			&i.Recording.MediaType,
+			&i.Recording.Mode,
+			&i.Recording.OpenedAt,
+			&i.Recording.OpenSeq,
+			&i.Recording.OpenDigest,
+			&i.Recording.FirstIndex,
+			&i.Recording.LastSeq,
+			&i.Recording.LastN,
+			&i.Recording.Chunks,
+			&i.Recording.Size,
+			&i.Recording.ClosedAt,
+			&i.Recording.CloseSeq,
+			&i.Recording.CloseDigest,
+			&i.Recording.Hash,
+			&i.Recording.Why,
+			&i.Recording.Faults,
+			&i.Recording.Absent,
+			&i.Recording.StoredChunks,
+			&i.Recording.StoredUntil,
+			&i.Recording.StoredClosed,
+			&i.Recording.StoredAbsent,
+			&i.Recording.StoredIndex,
+			&i.Recording.StoredLeaf,
+			&i.Recording.Serial,
+			&i.Recording.Volume,
+			&i.Recording.Path,
+			&i.Recording.SourceSize,
+			&i.Recording.Modified,
+			&i.Recording.Original,
+			&i.Recording.Standing,
+			&i.Recording.Shown,
+			&i.Recording.Kind,
+			&i.Recording.Footage,
+			&i.Recording.Sequence,
+			&i.Recording.SequenceIndex,
+			&i.Recording.HeaderFirstAt,
+			&i.Recording.HeaderAt,
+			&i.Recording.Spoken,
+			&i.Recording.Department,
+			&i.Recording.Officers,
+			&i.Recording.Cause,
+			&i.Recording.HeaderTime,
+			&i.Recording.Place,
+			&i.Recording.Activity,
+			&i.Recording.CaseNumber,
+			&i.Recording.Confirmed,
+			&i.Recording.Note,
+			&i.Recording.Marks,
+			&i.Recording.Released,
+			&i.Recording.Num,
+			&i.Recording.At,
+			&i.Recording.Grade,
+			&i.Recording.SeenMs,
+			&i.Recording.LastAt,
+			&i.Recording.LastIndex,
+			&i.Recording.Continues,
+			&i.Class,
 		); err != nil {
 			return nil, err
 		}
@@ -1063,7 +1258,7 @@ func (q *Queries) MetaValue(ctx context.Context, name string) (string, error) {
 }
 
 const ofOriginal = `-- name: OfOriginal :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings WHERE original = $1 ORDER BY first_index, device, rec LIMIT $2
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings WHERE original = $1 ORDER BY first_index, device, rec LIMIT $2
 `
 
 type OfOriginalParams struct {
@@ -1136,6 +1331,10 @@ func (q *Queries) OfOriginal(ctx context.Context, arg OfOriginalParams) ([]Recor
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}
@@ -1298,7 +1497,7 @@ INSERT INTO recordings (device, rec, name, media_type, mode, opened_at, open_seq
     closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index,
     stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at,
     header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at,
-    grade)
+    grade, seen_ms, last_at, last_index, continues)
 VALUES ($1, $2, $3, $4, $5, $6, $7,
     $8, $9, $10, $11, $12, $13, $14,
     $15, $16, $17, $18, $19, $20, $21,
@@ -1307,7 +1506,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7,
     $35, $36, $37, $38, $39, $40,
     $41, $42, $43, $44, $45, $46, $47,
     $48, $49, $50, $51, $52,
-    $53, $54, $55)
+    $53, $54, $55, $56, $57, $58, $59)
 ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = excluded.last_n, chunks = excluded.chunks, size = excluded.size,
     closed_at = excluded.closed_at, close_seq = excluded.close_seq, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why,
     faults = excluded.faults, absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,
@@ -1315,7 +1514,8 @@ ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = e
     stored_leaf = excluded.stored_leaf, standing = excluded.standing, header_first_at = excluded.header_first_at, header_at = excluded.header_at,
     spoken = excluded.spoken, department = excluded.department, officers = excluded.officers, cause = excluded.cause,
     header_time = excluded.header_time, place = excluded.place, activity = excluded.activity, case_number = excluded.case_number,
-    confirmed = excluded.confirmed, note = excluded.note, marks = excluded.marks, released = excluded.released
+    confirmed = excluded.confirmed, note = excluded.note, marks = excluded.marks, released = excluded.released,
+    seen_ms = excluded.seen_ms, last_at = excluded.last_at, last_index = excluded.last_index
 `
 
 type PutRecordingParams struct {
@@ -1374,6 +1574,10 @@ type PutRecordingParams struct {
 	Num           int64
 	At            int64
 	Grade         string
+	SeenMs        int64
+	LastAt        int64
+	LastIndex     int64
+	Continues     string
 }
 
 func (q *Queries) PutRecording(ctx context.Context, arg PutRecordingParams) error {
@@ -1433,12 +1637,16 @@ func (q *Queries) PutRecording(ctx context.Context, arg PutRecordingParams) erro
 		arg.Num,
 		arg.At,
 		arg.Grade,
+		arg.SeenMs,
+		arg.LastAt,
+		arg.LastIndex,
+		arg.Continues,
 	)
 	return err
 }
 
 const recordingByID = `-- name: RecordingByID :one
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings WHERE device = $1 AND rec = $2
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings WHERE device = $1 AND rec = $2
 `
 
 type RecordingByIDParams struct {
@@ -1505,12 +1713,16 @@ func (q *Queries) RecordingByID(ctx context.Context, arg RecordingByIDParams) (R
 		&i.Num,
 		&i.At,
 		&i.Grade,
+		&i.SeenMs,
+		&i.LastAt,
+		&i.LastIndex,
+		&i.Continues,
 	)
 	return i, err
 }
 
 const recordingsAfter = `-- name: RecordingsAfter :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.opened_at < $1
     OR (recordings.opened_at = $1 AND recordings.rec > $2)
 ORDER BY recordings.opened_at DESC, recordings.rec
@@ -1593,6 +1805,10 @@ func (q *Queries) RecordingsAfter(ctx context.Context, arg RecordingsAfterParams
 			&i.Recording.Num,
 			&i.Recording.At,
 			&i.Recording.Grade,
+			&i.Recording.SeenMs,
+			&i.Recording.LastAt,
+			&i.Recording.LastIndex,
+			&i.Recording.Continues,
 			&i.Class,
 		); err != nil {
 			return nil, err
@@ -1609,7 +1825,7 @@ func (q *Queries) RecordingsAfter(ctx context.Context, arg RecordingsAfterParams
 }
 
 const recordingsWithID = `-- name: RecordingsWithID :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings WHERE rec = $1 ORDER BY device
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings WHERE rec = $1 ORDER BY device
 `
 
 func (q *Queries) RecordingsWithID(ctx context.Context, rec string) ([]Recording, error) {
@@ -1677,6 +1893,10 @@ func (q *Queries) RecordingsWithID(ctx context.Context, rec string) ([]Recording
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}
@@ -1846,7 +2066,7 @@ func (q *Queries) SetShown(ctx context.Context, original string) error {
 }
 
 const shownAfter = `-- name: ShownAfter :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.shown = 1 AND (recordings.opened_at < $1
     OR (recordings.opened_at = $1 AND recordings.rec > $2))
 ORDER BY recordings.opened_at DESC, recordings.rec
@@ -1929,6 +2149,10 @@ func (q *Queries) ShownAfter(ctx context.Context, arg ShownAfterParams) ([]Shown
 			&i.Recording.Num,
 			&i.Recording.At,
 			&i.Recording.Grade,
+			&i.Recording.SeenMs,
+			&i.Recording.LastAt,
+			&i.Recording.LastIndex,
+			&i.Recording.Continues,
 			&i.Class,
 		); err != nil {
 			return nil, err
@@ -2083,7 +2307,7 @@ func (q *Queries) UntoldChanges(ctx context.Context) ([]Boot, error) {
 }
 
 const wholeOriginals = `-- name: WholeOriginals :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.original = $1 AND recordings.standing = 3 AND recordings.size = recordings.source_size
     AND devices.revoked_index IS NULL
 ORDER BY recordings.first_index, recordings.device, recordings.rec
@@ -2155,6 +2379,10 @@ func (q *Queries) WholeOriginals(ctx context.Context, original string) ([]Record
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}
@@ -2170,7 +2398,7 @@ func (q *Queries) WholeOriginals(ctx context.Context, original string) ([]Record
 }
 
 const withoutHeader = `-- name: WithoutHeader :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.shown = 1 AND recordings.footage = 1 AND recordings.header_first_at IS NULL
 ORDER BY recordings.opened_at, recordings.rec
 LIMIT $1
@@ -2246,6 +2474,10 @@ func (q *Queries) WithoutHeader(ctx context.Context, page int32) ([]WithoutHeade
 			&i.Recording.Num,
 			&i.Recording.At,
 			&i.Recording.Grade,
+			&i.Recording.SeenMs,
+			&i.Recording.LastAt,
+			&i.Recording.LastIndex,
+			&i.Recording.Continues,
 			&i.Class,
 		); err != nil {
 			return nil, err

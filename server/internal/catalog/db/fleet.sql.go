@@ -185,7 +185,7 @@ func (q *Queries) FleetDevices(ctx context.Context, arg FleetDevicesParams) ([]F
 }
 
 const lateExports = `-- name: LateExports :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings
 WHERE device = $1 AND opened_at >= $2 AND modified > 0 AND opened_at - modified > $3
 ORDER BY opened_at DESC, rec LIMIT $4
 `
@@ -267,6 +267,10 @@ func (q *Queries) LateExports(ctx context.Context, arg LateExportsParams) ([]Rec
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}

@@ -100,7 +100,7 @@ func (q *Queries) CountLateHeaders(ctx context.Context, before int64) (int64, er
 }
 
 const incomplete = `-- name: Incomplete :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues, devices.class FROM recordings JOIN devices ON devices.device = recordings.device
 WHERE recordings.shown = 1 AND (recordings.faults > 0 OR (recordings.closed_at IS NOT NULL AND recordings.why <> 'complete') OR length(recordings.absent) > 2)
 ORDER BY recordings.opened_at DESC, recordings.rec
 LIMIT $1
@@ -176,6 +176,10 @@ func (q *Queries) Incomplete(ctx context.Context, page int32) ([]IncompleteRow, 
 			&i.Recording.Num,
 			&i.Recording.At,
 			&i.Recording.Grade,
+			&i.Recording.SeenMs,
+			&i.Recording.LastAt,
+			&i.Recording.LastIndex,
+			&i.Recording.Continues,
 			&i.Class,
 		); err != nil {
 			return nil, err

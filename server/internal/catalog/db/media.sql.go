@@ -104,7 +104,7 @@ func (q *Queries) DerivedOf(ctx context.Context, arg DerivedOfParams) (Derived, 
 }
 
 const derivedWanted = `-- name: DerivedWanted :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade FROM derived
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues FROM derived
 JOIN recordings ON recordings.device = derived.device AND recordings.rec = derived.rec
 LEFT JOIN media ON media.device = derived.device AND media.rec = derived.rec
 WHERE derived.made_index IS NULL
@@ -183,6 +183,10 @@ func (q *Queries) DerivedWanted(ctx context.Context, arg DerivedWantedParams) ([
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}
@@ -248,7 +252,7 @@ func (q *Queries) MediaBytes(ctx context.Context) (int64, error) {
 }
 
 const mediaDue = `-- name: MediaDue :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade FROM media
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues FROM media
 JOIN recordings ON recordings.device = media.device AND recordings.rec = media.rec
 WHERE media.next_at <= $1 AND recordings.stored_closed = 1
 ORDER BY media.next_at LIMIT $2
@@ -324,6 +328,10 @@ func (q *Queries) MediaDue(ctx context.Context, arg MediaDueParams) ([]Recording
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}
@@ -339,7 +347,7 @@ func (q *Queries) MediaDue(ctx context.Context, arg MediaDueParams) ([]Recording
 }
 
 const mediaMissing = `-- name: MediaMissing :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade FROM recordings
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues FROM recordings
 LEFT JOIN media ON media.device = recordings.device AND media.rec = recordings.rec
 WHERE recordings.stored_index > $1 AND recordings.stored_closed = 1
     AND (media.rec IS NULL OR media.stored_chunks <> recordings.stored_chunks)
@@ -416,6 +424,10 @@ func (q *Queries) MediaMissing(ctx context.Context, arg MediaMissingParams) ([]R
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}

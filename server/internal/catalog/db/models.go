@@ -334,6 +334,10 @@ type Recording struct {
 	Num           int64
 	At            int64
 	Grade         string
+	SeenMs        int64
+	LastAt        int64
+	LastIndex     int64
+	Continues     string
 }
 
 type Register struct {

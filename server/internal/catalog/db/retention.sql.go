@@ -529,7 +529,7 @@ func (q *Queries) Disposed(ctx context.Context, arg DisposedParams) error {
 }
 
 const endingBetween = `-- name: EndingBetween :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade FROM recordings
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings
 WHERE recordings.stored_index IS NOT NULL AND recordings.stored_until >= $1 AND recordings.stored_until < $2
     AND (recordings.stored_until > $3 OR (recordings.stored_until = $3 AND recordings.rec > $4))
     AND NOT EXISTS (SELECT 1 FROM retained WHERE retained.device = recordings.device AND retained.rec = recordings.rec AND retained.until_at >= $2)
@@ -616,6 +616,10 @@ func (q *Queries) EndingBetween(ctx context.Context, arg EndingBetweenParams) ([
 			&i.Num,
 			&i.At,
 			&i.Grade,
+			&i.SeenMs,
+			&i.LastAt,
+			&i.LastIndex,
+			&i.Continues,
 		); err != nil {
 			return nil, err
 		}
@@ -707,7 +711,7 @@ func (q *Queries) LengthenClass(ctx context.Context, arg LengthenClassParams) er
 }
 
 const locksBehind = `-- name: LocksBehind :many
-SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, retained.until_at FROM retained
+SELECT recordings.device, recordings.rec, recordings.name, recordings.media_type, recordings.mode, recordings.opened_at, recordings.open_seq, recordings.open_digest, recordings.first_index, recordings.last_seq, recordings.last_n, recordings.chunks, recordings.size, recordings.closed_at, recordings.close_seq, recordings.close_digest, recordings.hash, recordings.why, recordings.faults, recordings.absent, recordings.stored_chunks, recordings.stored_until, recordings.stored_closed, recordings.stored_absent, recordings.stored_index, recordings.stored_leaf, recordings.serial, recordings.volume, recordings.path, recordings.source_size, recordings.modified, recordings.original, recordings.standing, recordings.shown, recordings.kind, recordings.footage, recordings.sequence, recordings.sequence_index, recordings.header_first_at, recordings.header_at, recordings.spoken, recordings.department, recordings.officers, recordings.cause, recordings.header_time, recordings.place, recordings.activity, recordings.case_number, recordings.confirmed, recordings.note, recordings.marks, recordings.released, recordings.num, recordings.at, recordings.grade, recordings.seen_ms, recordings.last_at, recordings.last_index, recordings.continues, retained.until_at FROM retained
     JOIN recordings ON recordings.device = retained.device AND recordings.rec = retained.rec
 WHERE retained.until_at > recordings.stored_until AND recordings.stored_index IS NOT NULL
 ORDER BY retained.device, retained.rec
@@ -783,6 +787,10 @@ func (q *Queries) LocksBehind(ctx context.Context) ([]LocksBehindRow, error) {
 			&i.Recording.Num,
 			&i.Recording.At,
 			&i.Recording.Grade,
+			&i.Recording.SeenMs,
+			&i.Recording.LastAt,
+			&i.Recording.LastIndex,
+			&i.Recording.Continues,
 			&i.UntilAt,
 		); err != nil {
 			return nil, err

@@ -66,7 +66,7 @@ INSERT INTO recordings (device, rec, name, media_type, mode, opened_at, open_seq
     closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index,
     stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at,
     header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at,
-    grade)
+    grade, seen_ms, last_at, last_index, continues)
 VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(name), sqlc.arg(media_type), sqlc.arg(mode), sqlc.arg(opened_at), sqlc.arg(open_seq),
     sqlc.arg(open_digest), sqlc.arg(first_index), sqlc.arg(last_seq), sqlc.arg(last_n), sqlc.arg(chunks), sqlc.arg(size), sqlc.arg(closed_at),
     sqlc.arg(close_seq), sqlc.arg(close_digest), sqlc.arg(hash), sqlc.arg(why), sqlc.arg(faults), sqlc.arg(absent), sqlc.arg(stored_chunks),
@@ -75,7 +75,7 @@ VALUES (sqlc.arg(device), sqlc.arg(rec), sqlc.arg(name), sqlc.arg(media_type), s
     sqlc.arg(kind), sqlc.arg(footage), sqlc.arg(sequence), sqlc.arg(sequence_index), sqlc.arg(header_first_at), sqlc.arg(header_at),
     sqlc.arg(spoken), sqlc.arg(department), sqlc.arg(officers), sqlc.arg(cause), sqlc.arg(header_time), sqlc.arg(place), sqlc.arg(activity),
     sqlc.arg(case_number), sqlc.arg(confirmed), sqlc.arg(note), sqlc.arg(marks), sqlc.arg(released),
-    sqlc.arg(num), sqlc.arg(at), sqlc.arg(grade))
+    sqlc.arg(num), sqlc.arg(at), sqlc.arg(grade), sqlc.arg(seen_ms), sqlc.arg(last_at), sqlc.arg(last_index), sqlc.arg(continues))
 ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = excluded.last_n, chunks = excluded.chunks, size = excluded.size,
     closed_at = excluded.closed_at, close_seq = excluded.close_seq, close_digest = excluded.close_digest, hash = excluded.hash, why = excluded.why,
     faults = excluded.faults, absent = excluded.absent, stored_chunks = excluded.stored_chunks, stored_until = excluded.stored_until,
@@ -83,7 +83,8 @@ ON CONFLICT (device, rec) DO UPDATE SET last_seq = excluded.last_seq, last_n = e
     stored_leaf = excluded.stored_leaf, standing = excluded.standing, header_first_at = excluded.header_first_at, header_at = excluded.header_at,
     spoken = excluded.spoken, department = excluded.department, officers = excluded.officers, cause = excluded.cause,
     header_time = excluded.header_time, place = excluded.place, activity = excluded.activity, case_number = excluded.case_number,
-    confirmed = excluded.confirmed, note = excluded.note, marks = excluded.marks, released = excluded.released;
+    confirmed = excluded.confirmed, note = excluded.note, marks = excluded.marks, released = excluded.released,
+    seen_ms = excluded.seen_ms, last_at = excluded.last_at, last_index = excluded.last_index;
 
 -- name: SetShown :exec
 UPDATE recordings SET shown = CASE WHEN EXISTS (
@@ -117,6 +118,13 @@ LIMIT sqlc.arg(page);
 
 -- name: CountShown :one
 SELECT COUNT(*) FROM recordings WHERE shown = 1;
+
+-- name: Growing :many
+SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON devices.device = recordings.device
+WHERE recordings.closed_at IS NULL AND recordings.mode = 'capture' ORDER BY recordings.last_index, recordings.rec LIMIT sqlc.arg(page);
+
+-- name: Continuing :many
+SELECT * FROM recordings WHERE continues = sqlc.arg(rec) AND device = sqlc.arg(device) ORDER BY open_seq LIMIT sqlc.arg(page);
 
 -- name: WithoutHeader :many
 SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON devices.device = recordings.device

@@ -256,7 +256,7 @@ class Session {
   words(index, reason) {
     const p = this.parts[index];
     const at = p.from === null ? this.say('at-bytes', {from: p.offset, until: p.offset + p.size - 1, part: index + 1})
-      : this.say('at', {from: Math.floor(p.from), until: Math.ceil(p.until)});
+      : this.read.stated[index] ? this.say('at-exact', {from: p.from, until: p.until}) : this.say('at', {from: Math.floor(p.from), until: Math.ceil(p.until)});
     return this.say(reason, {at});
   }
 

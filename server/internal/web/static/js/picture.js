@@ -40,11 +40,12 @@ export class Picture extends HTMLElement {
     for (const event of ['waiting', 'ended', 'timeupdate', 'seeking']) this.media.addEventListener(event, () => this.#changed());
     this.media.addEventListener('error', () => this.#failed());
     this.media.addEventListener('loadedmetadata', () => this.#changed());
+    if (this.timed && !this.derived) this.media.addEventListener('durationchange', () => { this.session?.setDuration?.(this.media.duration); this.#tell(); });
     this.#frames();
   }
 
   // load opens the recording for checked playback; without a worker it plays what the server sends, and says so on the picture.
-  async load() {
+  async load(at) {
     if (this.derived) {
       this.check.replaceChildren(make('p', {}, say('derived-says')));
       this.#source(this.getAttribute('src'));
@@ -65,9 +66,18 @@ export class Picture extends HTMLElement {
     s?.watch?.(this.media);
     if (s?.verdict) this.#judge(s.verdict);
     if (this.checked && s.checkAll) this.check.prepend(this.all = make('button', { type: 'button', class: 'lesser all', click: () => this.#checkAll() }, say('check-all')));
-    if (this.timed) this.media.addEventListener('durationchange', () => { s?.setDuration?.(this.media.duration); this.#tell(); });
-    this.#source(s?.src ?? this.getAttribute('src'));
+    this.#source(s?.src ?? this.getAttribute('src'), at);
     this.#tell();
+  }
+
+  // renew opens the recording anew, with all that is stored by now, and stays where it is.
+  async renew() {
+    const at = this.media.currentTime;
+    this.session?.close();
+    this.all?.remove();
+    this.broken.clear();
+    this.anyway.clear();
+    await this.load(at);
   }
 
   get checked() { return !this.derived && !!this.session?.src; }

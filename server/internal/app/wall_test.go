@@ -18,31 +18,32 @@ import (
 	"camseal/pkg/transport"
 	"camseal/scripts/visitor"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/duty"
 	"camseal/server/internal/web"
 )
 
 // fakeDuty has the recorders that a test puts on duty, and answers commands by a function of the test.
 type fakeDuty struct {
 	mu     sync.Mutex
-	list   []web.Recorder
+	list   []duty.Recorder
 	asked  []transport.Command
 	actors []string
 	answer func(c transport.Command) (transport.Result, error)
 }
 
-func (f *fakeDuty) Recorders() []web.Recorder {
+func (f *fakeDuty) Recorders() []duty.Recorder {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.list)
 }
 
-func (f *fakeDuty) Recorder(id evidence.DeviceID) (web.Recorder, bool) {
+func (f *fakeDuty) Recorder(id evidence.DeviceID) (duty.Recorder, bool) {
 	for _, r := range f.Recorders() {
 		if r.Device == id {
 			return r, true
 		}
 	}
-	return web.Recorder{}, false
+	return duty.Recorder{}, false
 }
 
 func (f *fakeDuty) Order(_ context.Context, actor string, _ evidence.DeviceID, c transport.Command) (transport.Result, error) {
@@ -53,7 +54,7 @@ func (f *fakeDuty) Order(_ context.Context, actor string, _ evidence.DeviceID, c
 }
 
 // set changes the recorders.
-func (f *fakeDuty) set(list ...web.Recorder) {
+func (f *fakeDuty) set(list ...duty.Recorder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.list = list
@@ -156,9 +157,9 @@ func rigLive(t *testing.T) (r *rig, board *fakeDuty, live *fakeLive, rec evidenc
 	return r, board, live, rec, dev
 }
 
-func onDuty(r *rig, dev evidence.DeviceID, rec *evidence.RecordingID) web.Recorder {
+func onDuty(r *rig, dev evidence.DeviceID, rec *evidence.RecordingID) duty.Recorder {
 	now := r.now()
-	return web.Recorder{Device: dev, At: now, Online: true, Watched: 2, Report: transport.Report{Station: "BZ02712", Recording: rec,
+	return duty.Recorder{Device: dev, At: now, Online: true, Watched: 2, Report: transport.Report{Station: "BZ02712", Recording: rec,
 		Since: now.Add(-12 * time.Minute).UnixMilli(), Video: "h264", Audio: "pcma", Width: 1280, Height: 720, Link: "mobile", Behind: 3,
 		Trouble: "the camera stalled for 4 s", Position: &transport.Position{Lat: evidence.Signed{Sign: "+", Value: 31230416},
 			Lon: evidence.Signed{Sign: "+", Value: 121473701}, At: now.UnixMilli()}}}
@@ -225,7 +226,7 @@ func TestLiveWall(t *testing.T) {
 	says(t, sup.sees("/live", 200), "No sound live: the camera sends it coded as AAC")
 
 	// Many recorders come in pages of sixteen, or as chosen, and the script hears the same.
-	var many []web.Recorder
+	var many []duty.Recorder
 	for i := range 35 {
 		x := onDuty(r, dev, nil)
 		x.Device[0], x.Report.Station = byte(i), fmt.Sprintf("R%02d", i)
@@ -453,9 +454,9 @@ func TestCommandsFromThePage(t *testing.T) {
 		{url.Values{"kind": {"stop"}, "sure": {"yes"}}, transport.Result{Done: true}, nil, 200, "Done: stop recording."},
 		{url.Values{"kind": {"mark"}, "text": {"推搡"}}, transport.Result{Done: true, Text: "at 00:12:04"}, nil, 200, "Done: set a mark. The recorder says: at 00:12:04"},
 		{url.Values{"kind": {"start"}, "text": {"x"}}, transport.Result{Text: "it records already<b>"}, nil, 200, "Refused by the recorder: start recording. It says: it records already<b>."},
-		{url.Values{"kind": {"chunk"}, "part": {"7"}}, transport.Result{}, web.ErrNoResult, 200, "No answer yet: send the part first."},
-		{url.Values{"kind": {"live"}}, transport.Result{}, fmt.Errorf("wrapped: %w", web.ErrOffDuty), 409, "not on duty: nothing was sent"},
-		{url.Values{"kind": {"live"}}, transport.Result{}, web.ErrBusy, 409, "this one was not sent"},
+		{url.Values{"kind": {"chunk"}, "part": {"7"}}, transport.Result{}, duty.ErrNoResult, 200, "No answer yet: send the part first."},
+		{url.Values{"kind": {"live"}}, transport.Result{}, fmt.Errorf("wrapped: %w", duty.ErrOffDuty), 409, "not on duty: nothing was sent"},
+		{url.Values{"kind": {"live"}}, transport.Result{}, duty.ErrBusy, 409, "this one was not sent"},
 		{url.Values{"kind": {"erase"}}, transport.Result{}, nil, 422, "no such command"},
 		{url.Values{"kind": {"live-end"}}, transport.Result{}, nil, 422, "no such command"},
 		{url.Values{"kind": {"mark"}}, transport.Result{}, nil, 422, "Nothing was changed"},

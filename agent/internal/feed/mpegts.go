@@ -1,0 +1,85 @@
+package feed
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
+	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
+)
+
+// ts reads MPEG-TS.
+type ts struct {
+	reader mpegts.Reader
+	time   mpegts.TimeDecoder
+	failed []error
+	ready  []func(*intake) // what was read
+}
+
+func openTS(r *bufio.Reader) (c container, video, audio *Track, left []string, err error) {
+	s := &ts{reader: mpegts.Reader{R: r}}
+	s.time.Initialize()
+	if err := s.reader.Initialize(); err != nil {
+		return nil, nil, nil, nil, err
+	}
+	s.reader.OnDecodeError(func(err error) { s.failed = append(s.failed, err) })
+	for _, t := range s.reader.Tracks() {
+		switch codec := t.Codec.(type) {
+		case *codecs.H264:
+			if video == nil {
+				video = &Track{Codec: H264}
+				s.reader.OnDataH264(t, s.picture)
+				continue
+			}
+		case *codecs.H265:
+			if video == nil {
+				video = &Track{Codec: H265}
+				s.reader.OnDataH265(t, s.picture)
+				continue
+			}
+		case *codecs.MPEG4Audio:
+			if k, err := soundOf(&codec.Config); err == nil && audio == nil {
+				audio = &k
+				s.reader.OnDataMPEG4Audio(t, s.sound)
+				continue
+			}
+		}
+		left = append(left, name(t.Codec))
+	}
+	return s, video, audio, left, nil
+}
+
+// name is what a codec's type is called.
+func name(codec any) string {
+	n := fmt.Sprintf("%T", codec)
+	return n[strings.LastIndexByte(n, '.')+1:]
+}
+
+func (s *ts) picture(pts, dts int64, nals [][]byte) error {
+	lead := (pts - dts) & (1<<33 - 1) // they turn over at 33 bits
+	if lead >= 1<<32 {
+		lead = 0
+	}
+	dts = s.time.Decode(dts)
+	s.ready = append(s.ready, func(in *intake) { in.pictures(dts+lead, &dts, true, nals, in.config.Now()) })
+	return nil
+}
+
+func (s *ts) sound(pts int64, aus [][]byte) error {
+	pts = s.time.Decode(pts)
+	s.ready = append(s.ready, func(in *intake) { in.samples(duration(pts, videoRate), aus, in.config.Now()) })
+	return nil
+}
+
+func (s *ts) next(in *intake) error {
+	s.ready, s.failed = s.ready[:0], s.failed[:0]
+	err := safely(s.reader.Read)
+	for _, e := range s.failed {
+		in.unreadable(e)
+	}
+	for _, give := range s.ready {
+		give(in)
+	}
+	return err
+}
