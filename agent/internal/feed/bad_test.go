@@ -16,7 +16,7 @@ import (
 
 // impatient finds trouble soon.
 func impatient(url string) Config {
-	return Config{URL: url, Stall: 700 * time.Millisecond, NoKey: 900 * time.Millisecond, Wait: 300 * time.Millisecond}
+	return Config{URL: url, Stall: 2 * time.Second, NoKey: 900 * time.Millisecond, Wait: 300 * time.Millisecond}
 }
 
 // across looks at the gap between the units of a track around a trouble: the feed's time went on as the clock did.
@@ -58,7 +58,7 @@ func TestBadCamera(t *testing.T) {
 			t.Parallel()
 			c := camera(t, k.config)
 			if name == "has no keyframes for long" {
-				c.DropKeys(2500 * time.Millisecond)
+				c.DropKeys(time.Hour)
 			}
 			r := take(t, impatient(c.URL()))
 			if name != "has no keyframes for long" {
@@ -70,8 +70,9 @@ func TestBadCamera(t *testing.T) {
 }
 
 func stalls(t *testing.T, c *recorder.Camera, r *recorded) {
-	c.Stall(2 * time.Second)
+	c.Stall(time.Hour)
 	r.until("it is said", r.trouble(evidence.WhyGap, "nothing came from the camera"))
+	c.Stall(0)
 	r.more(0, 40)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,14 +127,15 @@ func jumps(t *testing.T, c *recorder.Camera, r *recorded, by time.Duration) {
 		across(t, of(r.units, track), r.troubles[0].From)
 	}
 	last := func(track int) time.Duration { l := of(r.units, track); return l[len(l)-1].DTS }
-	if d := last(0) - last(n-1); d.Abs() > 200*time.Millisecond {
+	if d := last(0) - last(n-1); d.Abs() > time.Second {
 		t.Errorf("tracks are %v apart", d)
 	}
 }
 
 func dropsSound(t *testing.T, c *recorder.Camera, r *recorded) {
-	c.DropSound(1500 * time.Millisecond)
+	c.DropSound(time.Hour)
 	r.until("it is said", r.trouble(evidence.WhyGap, "no sound came"))
+	c.DropSound(0)
 	r.more(0, 10)
 	r.more(1, 20)
 	r.mu.Lock()
@@ -145,8 +147,9 @@ func dropsSound(t *testing.T, c *recorder.Camera, r *recorded) {
 }
 
 func garbles(t *testing.T, c *recorder.Camera, r *recorded) {
-	c.Garble(500 * time.Millisecond)
+	c.Garble(time.Hour)
 	r.until("it is said", r.trouble(evidence.WhyReadError, "could not be read"))
+	c.Garble(0)
 	r.more(0, 40)
 }
 
@@ -165,8 +168,10 @@ func restarts(t *testing.T, c *recorder.Camera, r *recorded) {
 }
 
 // lacksKeys: sound goes on alone until there is a picture to begin with.
-func lacksKeys(t *testing.T, _ *recorder.Camera, r *recorded) {
+func lacksKeys(t *testing.T, c *recorder.Camera, r *recorded) {
 	r.until("it is said", r.trouble(evidence.WhyGap, "no keyframe for"))
+	r.until("sound alone", func() bool { return r.count(0) > 10 })
+	c.DropKeys(0)
 	r.until("pictures", func() bool {
 		return len(r.tracks) == 2 && slices.ContainsFunc(r.units, func(u Unit) bool { return u.Key })
 	})
@@ -194,6 +199,24 @@ func TestLyingCamera(t *testing.T) {
 				t.Errorf("tracks %v", r.tracks)
 			}
 		})
+	}
+}
+
+// TestOtherTracks: what is neither pictures nor sound is left out, and said so once.
+func TestOtherTracks(t *testing.T) {
+	t.Parallel()
+	c := camera(t, recorder.Config{Metadata: true})
+	r := take(t, impatient(c.URL()))
+	r.until("pictures", func() bool { return r.count(0) > 0 })
+	c.Stall(time.Hour)
+	r.until("it is said", r.trouble(evidence.WhyGap, "nothing came"))
+	c.Stall(0)
+	r.more(0, 10)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	said := slices.DeleteFunc(slices.Clone(r.troubles), func(t Trouble) bool { return !strings.Contains(t.Detail, "application (vnd.onvif.metadata/90000)") })
+	if len(said) != 1 || len(r.tracks) != 1 || len(r.tracks[0]) != 2 {
+		t.Errorf("tracks %v, troubles %v", r.tracks, r.troubles)
 	}
 }
 

@@ -99,6 +99,18 @@ func (s *Source) watch(ctx context.Context, in *intake, stop context.CancelCause
 	}
 }
 
+// trust is what a camera of this name is trusted by.
+func (c Config) trust(name string) *tls.Config {
+	t := &tls.Config{}
+	if c.TLS != nil {
+		t = c.TLS.Clone()
+	}
+	if t.ServerName == "" {
+		t.ServerName = name
+	}
+	return t
+}
+
 // hide takes the URL's user and password out of a text.
 func (c Config) hide(text string) string {
 	u, err := url.Parse(c.URL)
