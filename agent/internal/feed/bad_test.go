@@ -1,9 +1,12 @@
 package feed
 
 import (
+	"bufio"
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -247,7 +250,7 @@ func TestBadPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	huge := binary.BigEndian.AppendUint32(nil, 0xffff_fff0)
-	for name, bytes := range map[string][]byte{
+	for name, written := range map[string][]byte{
 		"noise":             noise,
 		"a header for ever": append(append(binary.BigEndian.AppendUint32(nil, 16), "ftypisom\x00\x00\x00\x00"...), append(huge, "moov"...)...),
 		"no header":         append(append(binary.BigEndian.AppendUint32(nil, 16), "ftypisom\x00\x00\x00\x00"...), append(binary.BigEndian.AppendUint32(nil, 8), "moof"...)...),
@@ -261,7 +264,7 @@ func TestBadPipe(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = f.Write(bytes) // the reader may have gone
+			_, err = f.Write(written) // the reader may have gone
 			t.Log(err)
 			r.until("it is said", r.trouble(evidence.WhyGap, "the pipe"))
 			f.Close()
@@ -272,4 +275,41 @@ func TestBadPipe(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("a camera that is nowhere")
 	}
+}
+
+// TestBombs: a little that says that much comes takes no memory, and streams whose units never end are given up.
+func TestBombs(t *testing.T) {
+	t.Parallel()
+	box := func(kind string, body ...byte) []byte {
+		return append(append(binary.BigEndian.AppendUint32(nil, uint32(8+len(body))), kind...), body...)
+	}
+	trun := box("trun", 0, 0, 0, 1, 0, 0, 0x4a, 0xff, 0, 0, 0, 0) // 19199 samples that are nothing
+	traf := box("traf", append(box("tfhd", make([]byte, 8)...), slices.Repeat(trun, 50_000)...)...)
+	fragment := append(box("moof", append(box("mfhd", make([]byte, 8)...), traf...)...), box("mdat")...)
+	in := &intake{config: Config{Now: time.Now}, sink: Sinks{}}
+	k := &mp4{r: bufio.NewReader(bytes.NewReader(fragment)), rates: map[int]int{}}
+	for k.next(in) == nil {
+	}
+	if !strings.Contains(in.bad.last, "samples") {
+		t.Errorf("a thousand million samples: %q", in.bad.last)
+	}
+	p := &packets{r: bufio.NewReader(endless{})}
+	n, err := io.Copy(io.Discard, p)
+	if err == nil || n > maxHeld+packetSize {
+		t.Errorf("%d bytes of a unit, %v", n, err)
+	}
+}
+
+// endless is MPEG-TS in which nothing ever begins anew.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) {
+	n := 0
+	for ; n+packetSize <= len(b); n += packetSize {
+		copy(b[n:], []byte{0x47, 1, 0, 0x10})
+	}
+	if n == 0 {
+		return copy(b, slices.Repeat([]byte{0x47, 1, 0, 0x10}, packetSize/4)), nil
+	}
+	return n, nil
 }
