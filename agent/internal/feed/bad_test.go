@@ -106,7 +106,7 @@ func changesCodec(t *testing.T, c *recorder.Camera, r *recorded) {
 		t.Fatal(err)
 	}
 	r.until("it is said", r.trouble(evidence.WhyReadError, "the codec may be another"))
-	r.until("it is made anew", r.trouble(evidence.WhyGap, "no pictures came from the camera"))
+	r.until("it is made anew", r.trouble(evidence.WhyGap, "no longer pictures as it said"))
 	r.until("it is said", r.trouble(evidence.WhyMediaChanged, "h264 320x180 and aac 48000 Hz before, h265 320x180 and aac 48000 Hz now"))
 	r.more(0, 20)
 	r.mu.Lock()
