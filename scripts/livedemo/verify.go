@@ -36,13 +36,13 @@ func (d *demo) stored(ctx context.Context) error {
 		for lines := bufio.NewScanner(bytes.NewReader([]byte(out))); lines.Scan(); {
 			var r struct {
 				Rec, State string
-				Chunks     uint64
+				Size       uint64
 			}
 			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 				return err
 			}
 			if r.Rec == d.rec && r.State == "stored" {
-				d.say("stored: %d chunks", r.Chunks)
+				d.say("stored: all of its %d bytes, locked", r.Size)
 				return nil
 			}
 		}
