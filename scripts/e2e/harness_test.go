@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	}
 	bin = dir
 	for name, pkg := range map[string]string{"camseal-agent": "camseal/agent", "camseal-server": "camseal/server",
-		"camseal-verify": "camseal/pkg/cmd/camseal-verify", "camseal-bridge": "camseal/firmware-bridge", "s3serve": "camseal/server/internal/archive/s3/s3test/serve"} {
+		"camseal-verify": "camseal/pkg/cmd/camseal-verify", "camseal-bridge": "camseal/firmware-bridge", "camseal-camera": "camseal/scripts/camera", "s3serve": "camseal/server/internal/archive/s3/s3test/serve"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
