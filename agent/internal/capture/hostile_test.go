@@ -1,6 +1,7 @@
 package capture
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -140,4 +141,34 @@ func BenchmarkRecord(b *testing.B) {
 	}
 	b.ReportMetric(float64((cpu()-from).Milliseconds())/float64(9*n), "cpu-ms/s")
 	g.stop()
+}
+
+// A camera that was away for long goes on in another recording; one without pictures is recorded too.
+func TestSoundAloneAndLongGap(t *testing.T) {
+	t.Parallel()
+	c := footage(t, "9", plain...)
+	sound := &clip{tracks: c.tracks[1:]}
+	for _, u := range c.units {
+		if u.Track == 1 {
+			u.Track = 0
+			sound.units = append(sound.units, u)
+		}
+	}
+	g := newSoftRig(t, func(c *Config) { c.LongGap = 500 * time.Millisecond })
+	g.start()
+	first := g.record(sound, 0, 5*time.Second)
+	g.until("segments", func(s State) bool { return s.Segments >= 2 })
+	<-time.After(600 * time.Millisecond)
+	sound.play(g.rec, 6*time.Second, time.Minute)
+	g.stop()
+	must(t, g.end())
+	all := inOrder(g.walk())
+	if len(all) != 2 || all[0].Rec != first || all[0].Close.Why != evidence.WhyComplete || all[0].Close.Duration > 5100 || all[1].Close.Duration > 3200 {
+		t.Fatalf("%+v", all)
+	}
+	for _, r := range all {
+		path := t.TempDir() + "/a.mp4"
+		must(t, os.WriteFile(path, r.file, 0o600))
+		run(t, "ffmpeg", "-v", "error", "-xerror", "-i", path, "-map", "0:a:0", "-f", "null", "-")
+	}
 }
