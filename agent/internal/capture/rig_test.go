@@ -100,7 +100,10 @@ func (g *rig) start() {
 	sealing, stopSealing := context.WithCancel(context.Background())
 	sealed := make(chan error, 1)
 	go func() { sealed <- sealer.Run(sealing) }()
-	g.config.Spool, g.config.Found, g.config.Counted = g.spool, g.found, sealer.Counted
+	g.config.Spool, g.config.Found = g.spool, g.found
+	if g.config.Counted == nil {
+		g.config.Counted = sealer.Counted
+	}
 	var err error
 	g.rec, err = New(g.config)
 	must(g.t, err)

@@ -253,6 +253,9 @@ func (r *Recorder) tick(sync bool) {
 		r.ring = nil
 	}
 	r.pump()
+	if len(r.takes) > 0 && r.takes[0].phase == opening && r.elapsed()-r.takes[0].asked > 2*time.Second {
+		r.tpmIs = "the TPM has not counted this recording yet: its footage waits in memory as long as there is room"
+	}
 	r.needIntake()
 	r.troubles.tick(r)
 	r.headerTick()
