@@ -38,7 +38,6 @@ type Config struct {
 	ICEServers []ICEServer // besides those that the server names
 	Rate       func() int  // bits a second that may be sent now, 0: no limit; may be nil
 	Any        bool        // publish what WebRTC can't carry (B-frames, AAC, H.265) whether the server says that it codes that anew or not
-	Loopback   bool        // use the loopback interface too: for a server on this machine
 }
 
 // State is what a Publisher does now.

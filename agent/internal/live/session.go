@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -48,7 +49,7 @@ type session struct {
 }
 
 // newAPI builds what is used of WebRTC and nothing else: these codecs, answers to NACK, and sender reports.
-func newAPI(c *Config, pl plan, pace *pace) (*webrtc.API, error) {
+func newAPI(log *slog.Logger, pl plan, pace *pace) (*webrtc.API, error) {
 	var media webrtc.MediaEngine
 	var hooks interceptor.Registry
 	for _, k := range pl {
@@ -60,7 +61,7 @@ func newAPI(c *Config, pl plan, pace *pace) (*webrtc.API, error) {
 			return nil, err
 		}
 	}
-	logs := quiet{log: c.Log}
+	logs := quiet{log: log}
 	responder, err := nack.NewResponderInterceptor(nack.ResponderSize(nackPackets), nack.WithResponderLoggerFactory(logs))
 	if err != nil {
 		return nil, err
@@ -77,14 +78,14 @@ func newAPI(c *Config, pl plan, pace *pace) (*webrtc.API, error) {
 	set.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})
 	set.SetICETimeouts(quietAfter, failedAfter, keepAlive)
 	set.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	set.SetIncludeLoopbackCandidate(c.Loopback)
+	set.SetIncludeLoopbackCandidate(true) // a server may be on this machine; the others are not told of it
 	return webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithInterceptorRegistry(&hooks), webrtc.WithSettingEngine(set)), nil
 }
 
 // newSession prepares a connection; nothing is sent.
 func newSession(p *Publisher, pl plan) (*session, error) {
 	pace := newPace(p.c.Now, p.c.Rate)
-	api, err := newAPI(&p.c, pl, pace)
+	api, err := newAPI(p.c.Log, pl, pace)
 	if err != nil {
 		return nil, err
 	}
@@ -251,6 +252,9 @@ func (s *session) tell(ctx context.Context) {
 			return
 		case c := <-s.found:
 			if last = c == nil; !last {
+				if ip := net.ParseIP(c.Address); ip != nil && ip.IsLoopback() && c.Typ == webrtc.ICECandidateTypeHost {
+					continue
+				}
 				more = append(more, c.ToJSON())
 				timer.Reset(tellWait)
 				continue
