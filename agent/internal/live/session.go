@@ -24,7 +24,8 @@ const (
 	tellWait      = 20 * time.Millisecond  // candidates that come together are told together
 	quietAfter    = 3 * time.Second        // without a sign of the other end a connection is in doubt
 	failedAfter   = 4 * time.Second        // and that much later it is given up
-	keepAlive     = time.Second            //
+	keepAlive     = time.Second            // between two signs of this end
+	relayAfter    = 500 * time.Millisecond // for a direct way to be found before one by a TURN server is taken
 	resendAtMost  = time.Second            // between two times that pictures are sent once more
 	soundLateness = 300 * time.Millisecond // older sound is left out: a player would play all of it late
 	nackPackets   = 1024                   // kept for sending once more
@@ -77,6 +78,7 @@ func newAPI(log *slog.Logger, pl plan, pace *pace) (*webrtc.API, error) {
 	set.LoggerFactory = logs
 	set.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})
 	set.SetICETimeouts(quietAfter, failedAfter, keepAlive)
+	set.SetRelayAcceptanceMinWait(relayAfter)
 	set.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	set.SetIncludeLoopbackCandidate(true) // a server may be on this machine; the others are not told of it
 	return webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithInterceptorRegistry(&hooks), webrtc.WithSettingEngine(set)), nil
@@ -159,8 +161,10 @@ func (s *session) hear(from *webrtc.RTPSender, measures bool) {
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errStopped)
-	defer s.p.goodbyes.Go(func() { s.whip.delete(ctx) })
-	defer s.close(ctx)
+	defer s.p.goodbyes.Go(func() { // beside what comes next, since without a network it takes its time
+		s.whip.delete(ctx)
+		s.close(ctx)
+	})
 	if err := s.negotiate(ctx); err != nil {
 		return err
 	}
