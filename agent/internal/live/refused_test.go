@@ -325,4 +325,16 @@ func TestCache(t *testing.T) {
 	c.reset(false)
 	c.add(unit(19, 10, false))
 	expect("sound alone", 19)
+	c.reset(true)
+	c.add(unit(30, 10, true))
+	for n := range byte(2) { // sound that lags behind the pictures is not late
+		u := unit(20+n, 10, false)
+		u.Track = 1
+		c.add(u)
+	}
+	for i, want := range []time.Duration{0, time.Second, 0} {
+		if got, ok := c.take(); !ok || got.behind != want {
+			t.Errorf("unit %d is %v behind", i, got.behind)
+		}
+	}
 }
