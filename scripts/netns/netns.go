@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -56,20 +57,25 @@ func (n *Namespace) Command(ctx context.Context, name string, args ...string) *e
 
 // DialContext connects from inside the namespace.
 func (n *Namespace) DialContext(ctx context.Context, network, address string) (conn net.Conn, err error) {
-	done := make(chan struct{})
-	go func() { // its thread is in the namespace, and ends with it
-		defer close(done)
-		runtime.LockOSThread()
-		fd, errOpen := unix.Open("/run/netns/"+n.Name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err = errOpen; err != nil {
-			return
-		}
-		err = unix.Setns(fd, unix.CLONE_NEWNET)
-		if err = errors.Join(err, unix.Close(fd)); err == nil {
-			conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
-		}
-	}()
-	<-done
+	runtime.LockOSThread() // a namespace is a thread's
+	defer runtime.UnlockOSThread()
+	outside, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer outside.Close()
+	inside, err := os.Open("/run/netns/" + n.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer inside.Close()
+	if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, err
+	}
+	conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+	if back := unix.Setns(int(outside.Fd()), unix.CLONE_NEWNET); back != nil {
+		panic(back) // nothing in this program would know where it is
+	}
 	return conn, err
 }
 

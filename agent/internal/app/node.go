@@ -38,6 +38,10 @@ type node struct {
 	dock   *dock.Dock      // nil: this agent follows no bridge
 	ctx    context.Context // of the whole run: work that others asked for ends with it
 
+	found      spool.Recovery // what the start found
+	recorderMu sync.Mutex
+	recorder   *capturer // nil: this agent captures nothing
+
 	openMu sync.Mutex
 	open   []evidence.RecordingID // that an earlier run left
 
@@ -114,7 +118,7 @@ func (n *node) start(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	n.spool, n.open = sp, found.Open
+	n.spool, n.found, n.open = sp, found, found.Open
 	if err := sameDevice(sp, n.tpm); err != nil {
 		return err
 	}
@@ -172,7 +176,7 @@ func (n *node) newUplink() (*uplink.Uplink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return uplink.New(uplink.Config{Spool: n.spool, Client: n.client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Now: now, Logger: n.log,
+	return uplink.New(uplink.Config{Spool: n.spool, Client: n.client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Rates: n.set.rates(), FullAlarm: n.set.SpoolAlarm, Now: now, Logger: n.log,
 		Renewed: n.renewed, GoOn: n.goOn, Again: n.queueAgain}), nil
 }
 

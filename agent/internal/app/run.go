@@ -25,16 +25,33 @@ func (runCmd) Run(ctx context.Context, set *settings, con *console) error {
 	}
 	log.InfoContext(ctx, "the agent runs", slog.String("version", software()), slog.String("device", n.tpm.Key().Name().String()),
 		slog.String("class", string(n.tpm.Key().Class())), slog.Any("folders", set.Folders))
-	docking, stop := context.WithCancel(ctx)
-	var docks sync.WaitGroup
+	rec, err := n.newRecorder()
+	if err != nil {
+		return errors.Join(err, n.close())
+	}
+	working, stop := context.WithCancel(ctx)
+	var work sync.WaitGroup
+	var errCapture error
+	switch {
+	case rec == nil:
+		work.Go(func() { n.endLeft(working) })
+	default:
+		work.Go(func() {
+			errCapture = rec.run(working)
+			stop()
+		})
+	}
 	if n.dock != nil {
-		docks.Go(func() { n.dock.Run(docking) })
+		work.Go(func() { n.dock.Run(working) })
 	}
 	w := &watch{log: log, settle: set.Settle, seen: map[string]*sight{}}
-	err = w.run(ctx, n)
+	err = w.run(working, n)
 	stop()
-	docks.Wait()
-	if ctx.Err() != nil {
+	work.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	if err = errors.Join(err, errCapture); ctx.Err() != nil && errCapture == nil {
 		err = nil
 		log.Info("the agent ends; everything is kept, and goes on at the next start")
 	}

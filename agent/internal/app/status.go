@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"camseal/agent/internal/dock"
+	"camseal/agent/internal/duty"
 	"camseal/agent/internal/spool"
 	"camseal/agent/internal/uplink"
 	"camseal/pkg/evidence"
@@ -34,7 +35,8 @@ type agentStatus struct {
 	Seal     sealStatus     `json:"seal"`
 	Uplink   uplink.Status  `json:"uplink"`
 	Alarms   []uplink.Alarm `json:"alarms"`
-	Dock     *dock.Snapshot `json:"dock,omitempty"` // of a docking station
+	Dock     *dock.Snapshot `json:"dock,omitempty"`     // of a docking station
+	Recorder *duty.State    `json:"recorder,omitempty"` // of an agent with a camera
 }
 
 type sealStatus struct {
@@ -45,6 +47,22 @@ type sealStatus struct {
 
 // alarms are all that a person should know now.
 func (n *node) alarms(ctx context.Context) []uplink.Alarm {
+	out := n.agentAlarms(ctx)
+	if r := n.captures(); r != nil {
+		out = append(out, r.alarms()...)
+	}
+	return out
+}
+
+// captures returns the recorder; nil: this agent captures nothing.
+func (n *node) captures() *capturer {
+	n.recorderMu.Lock()
+	defer n.recorderMu.Unlock()
+	return n.recorder
+}
+
+// agentAlarms are those of the agent besides its camera.
+func (n *node) agentAlarms(ctx context.Context) []uplink.Alarm {
 	out := n.uplink.Status().Alarms
 	st := n.currentSealer().Status(ctx)
 	if st.Alarm {
@@ -83,6 +101,10 @@ func (n *node) status(ctx context.Context) agentStatus {
 	if n.dock != nil {
 		snap := n.dock.Snapshot(ctx)
 		st.Dock = &snap
+	}
+	if r := n.captures(); r != nil {
+		state := r.duty.State(ctx)
+		st.Recorder = &state
 	}
 	return st
 }
@@ -191,6 +213,9 @@ func (st agentStatus) print(w io.Writer) {
 			last = st.Uplink.LastReceipt.Local().Format("2006-01-02 15:04:05 -07:00")
 		}
 		fmt.Fprintf(w, "receipt     %s\n", last)
+	}
+	if st.Recorder != nil {
+		printRecorder(w, *st.Recorder)
 	}
 	if st.Spool.Forks > 0 {
 		fmt.Fprintf(w, "forks       the chain went on elsewhere %d times: the state folder was copied, or an old copy put back\n", st.Spool.Forks)

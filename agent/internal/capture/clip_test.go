@@ -28,23 +28,45 @@ type clip struct {
 	frames int
 }
 
-var clips sync.Map
+var (
+	clips  sync.Map
+	making sync.Mutex
+)
 
 // footage makes a clip of some seconds, once for each way of coding it.
 func footage(t testing.TB, seconds string, coding ...string) *clip {
 	t.Helper()
+	making.Lock()
+	defer making.Unlock()
 	name := seconds + strings.Join(coding, " ")
 	if c, ok := clips.Load(name); ok {
 		return c.(*clip)
 	}
 	path := filepath.Join(t.TempDir(), "clip.mp4")
-	args := append([]string{"-v", "error", "-stream_loop", "100", "-i", movie, "-t", seconds, "-vf", "scale=320:180", "-r", "30"}, coding...)
+	args := append([]string{"-v", "error", "-stream_loop", "100", "-i", small(t), "-t", seconds, "-r", "30"}, coding...)
 	run(t, "ffmpeg", append(args, "-movflags", "frag_keyframe+empty_moov+default_base_moof", path)...)
 	b, err := os.ReadFile(path)
 	must(t, err)
 	c := demux(t, b)
 	clips.Store(name, c)
 	return c
+}
+
+// small is the real footage in a size that is soon coded again.
+func small(t testing.TB) string {
+	t.Helper()
+	b, ok := clips.Load("")
+	if !ok {
+		path := filepath.Join(t.TempDir(), "small.mp4")
+		run(t, "ffmpeg", "-v", "error", "-i", movie, "-vf", "scale=320:180", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "copy", path)
+		raw, err := os.ReadFile(path)
+		must(t, err)
+		clips.Store("", raw)
+		b = raw
+	}
+	path := filepath.Join(t.TempDir(), "small.mp4")
+	must(t, os.WriteFile(path, b.([]byte), 0o600))
+	return path
 }
 
 var plain = []string{"-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-bf", "0", "-b:v", "400k", "-c:a", "aac", "-ac", "1"}
@@ -66,7 +88,7 @@ func demux(t testing.TB, b []byte) *clip {
 		case *codecs.MPEG4Audio:
 			raw, err := k.Config.Marshal()
 			must(t, err)
-			c.tracks = append(c.tracks, feed.Track{Codec: feed.AAC, Params: [][]byte{raw}, Rate: k.Config.SampleRate, Channels: k.Config.ChannelCount})
+			c.tracks = append(c.tracks, feed.Track{Codec: feed.AAC, Params: [][]byte{raw}, Rate: k.Config.SampleRate, Channels: int(k.Config.ChannelConfig)})
 		}
 	}
 	var parts fmp4.Parts
@@ -110,6 +132,14 @@ func (c *clip) later(d time.Duration) *clip {
 		out.units[i].PTS += d
 		out.units[i].DTS += d
 	}
+	return out
+}
+
+// twice is the clip and then the clip again.
+func (c *clip) twice() *clip {
+	out := c.later(9 * time.Second)
+	out.units = append(slices.Clone(c.units), out.units...)
+	out.frames *= 2
 	return out
 }
 

@@ -75,8 +75,8 @@ type Dock struct {
 	changed  chan struct{}
 	asked    uint64 // how often somebody was put first
 
-	registerMu sync.Mutex
-	register   *transport.Register
+	book       *Book
+	registerMu sync.Mutex  // guards attempts
 	attempts   []time.Time // sign-ins that failed
 
 	sayMu     sync.Mutex // one officer's word at a time
@@ -90,7 +90,12 @@ func New(c Config) (*Dock, error) {
 	for _, b := range c.Bridges {
 		d.bridges[b] = "it has not answered yet"
 	}
-	return d, d.readRegister()
+	var err error
+	if d.book, err = OpenBook(c.Spool, c.Server, c.Logger); err != nil {
+		return nil, err
+	}
+	d.book.told = d.changedNow
+	return d, nil
 }
 
 // Run follows the bridges. It returns when the context has ended and nothing is being read any more; what was begun is gone on with later.
@@ -99,7 +104,9 @@ func (d *Dock) Run(ctx context.Context) {
 	for _, socket := range d.Bridges {
 		all.Go(func() { d.followBridge(ctx, socket) })
 	}
-	all.Go(func() { d.followRegister(ctx) })
+	if d.Server != nil {
+		all.Go(func() { d.book.Follow(ctx) })
+	}
 	all.Go(func() { d.followSpool(ctx) })
 	all.Go(func() { d.followHealth(ctx) })
 	all.Wait()

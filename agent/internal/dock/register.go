@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"camseal/agent/internal/spool"
@@ -23,35 +24,53 @@ const (
 	attemptsIn    = time.Minute
 )
 
-// Register returns the register that was received last; nil: none was.
-func (d *Dock) Register(context.Context) *transport.Register {
-	d.registerMu.Lock()
-	defer d.registerMu.Unlock()
-	return d.register
+// Book is the department's register as the server said it last; it is kept for when the server is away. Its methods are safe for concurrent use.
+type Book struct {
+	spool  *spool.Spool
+	server Registrar
+	log    *slog.Logger
+	told   func() // called when another one came
+
+	mu       sync.Mutex
+	register *transport.Register
 }
 
-func (d *Dock) readRegister() error {
-	raw, err := d.Spool.Kept(registerName)
+// Registrar gives the register. *uplink.Client is one.
+type Registrar interface {
+	Register(ctx context.Context, version evidence.Digest) (transport.Register, error)
+}
+
+// OpenBook returns the register that was kept, if there is one.
+func OpenBook(sp *spool.Spool, server Registrar, log *slog.Logger) (*Book, error) {
+	b := &Book{spool: sp, server: server, log: log, told: func() {}}
+	raw, err := sp.Kept(registerName)
 	if errors.Is(err, spool.ErrNotFound) {
-		return nil
+		return b, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var r transport.Register
 	if err := json.Unmarshal(raw, &r); err != nil {
-		return fmt.Errorf("register: %w", err)
+		return nil, fmt.Errorf("register: %w", err)
 	}
-	d.register = &r
-	return nil
+	b.register = &r
+	return b, nil
 }
 
-// followRegister asks the server for the register now and then, and keeps it for when the server is away.
-func (d *Dock) followRegister(ctx context.Context) {
-	for d.Server != nil {
+// Register returns the register that was received last; nil: none was.
+func (b *Book) Register(context.Context) *transport.Register {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.register
+}
+
+// Follow asks the server for the register now and then, until ctx ends.
+func (b *Book) Follow(ctx context.Context) {
+	for {
 		wait := registerEvery
-		if err := d.fetchRegister(ctx); err != nil && ctx.Err() == nil {
-			d.Logger.DebugContext(ctx, "the register can't be fetched; the one that is kept goes on", slog.Any("error", err))
+		if err := b.fetch(ctx); err != nil && ctx.Err() == nil {
+			b.log.DebugContext(ctx, "the register can't be fetched; the one that is kept goes on", slog.Any("error", err))
 			wait = registerSoon
 		}
 		timer := time.NewTimer(wait)
@@ -64,12 +83,12 @@ func (d *Dock) followRegister(ctx context.Context) {
 	}
 }
 
-func (d *Dock) fetchRegister(ctx context.Context) error {
+func (b *Book) fetch(ctx context.Context) error {
 	var version evidence.Digest
-	if old := d.Register(ctx); old != nil {
+	if old := b.Register(ctx); old != nil {
 		version = old.Version
 	}
-	r, err := d.Server.Register(ctx, version)
+	r, err := b.server.Register(ctx, version)
 	if errors.Is(err, uplink.ErrSame) || errors.Is(err, uplink.ErrNoRegister) {
 		return nil
 	}
@@ -80,16 +99,19 @@ func (d *Dock) fetchRegister(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.Spool.Keep(registerName, raw); err != nil {
+	if err := b.spool.Keep(registerName, raw); err != nil {
 		return err
 	}
-	d.registerMu.Lock()
-	d.register = &r
-	d.registerMu.Unlock()
-	d.changedNow()
-	d.Logger.InfoContext(ctx, "register of officers received", slog.Int("officers", len(r.Officers)))
+	b.mu.Lock()
+	b.register = &r
+	b.mu.Unlock()
+	b.told()
+	b.log.InfoContext(ctx, "register of officers received", slog.Int("officers", len(r.Officers)))
 	return nil
 }
+
+// Register returns the register that was received last; nil: none was.
+func (d *Dock) Register(ctx context.Context) *transport.Register { return d.book.Register(ctx) }
 
 // SignIn finds the officer with this card, or with this certificate number and PIN. Errors: ErrNoRegister, ErrTooMany, ErrSignIn.
 func (d *Dock) SignIn(ctx context.Context, card, certificate, pin string) (Officer, error) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"camseal/agent/internal/capture"
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 )
@@ -77,7 +78,7 @@ func (d *Duty) do(ctx context.Context, c transport.Command) (*evidence.Recording
 		rec, err := d.Mark(limited, by, c.Text)
 		return d.about(rec, err)
 	case transport.CommandLive, transport.CommandLiveEnd:
-		return d.Capture.State().Recording, d.live(ctx, c.Kind == transport.CommandLive)
+		return d.Capture.State().Recording, d.live(limited, c.Kind == transport.CommandLive)
 	case transport.CommandChunk:
 		if c.Rec == nil {
 			return nil, errors.New("it names no recording")
@@ -89,7 +90,7 @@ func (d *Duty) do(ctx context.Context, c transport.Command) (*evidence.Recording
 
 // about returns the recording that something was about: of one that is being made already, that one.
 func (d *Duty) about(rec evidence.RecordingID, err error) (*evidence.RecordingID, error) {
-	if errors.Is(err, ErrRecording) {
+	if errors.Is(err, capture.ErrRecording) {
 		return d.Capture.State().Recording, err
 	}
 	if rec.IsZero() {
@@ -107,7 +108,7 @@ func (d *Duty) live(ctx context.Context, on bool) error {
 		return nil
 	}
 	if len(d.Capture.State().Tracks) == 0 {
-		return ErrNoCamera
+		return capture.ErrNoCamera
 	}
 	return d.Live.Start(ctx)
 }

@@ -9,10 +9,11 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
-	"camseal/agent/internal/feed"
+	"camseal/agent/internal/capture"
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 )
@@ -23,35 +24,17 @@ const (
 	ByKey      = "key"                      // the key-event file
 	BySchedule = "schedule"                 // the configured times
 	ByAlways   = "configuration"            // capture-always
+	ByRestart  = "restart of the agent"     // that died while it recorded
 	ByPage     = "web page on the recorder" // a person at its display
 )
 
-// What is wrong with what was asked for.
-var (
-	ErrRecording = errors.New("a recording is being made already")
-	ErrIdle      = errors.New("no recording is being made")
-	ErrNoCamera  = errors.New("there is no camera")
-)
-
-// Capturing is how the capture is.
-type Capturing struct {
-	Recording *evidence.RecordingID // nil: none
-	Since     time.Time             // when that began
-	Tracks    []feed.Track          // none: no camera
-	BFrames   bool
-	InHeader  bool          // the spoken header is being recorded
-	Buffered  time.Duration // in the pre-event buffer
-	Segments  uint64        // closed, of this recording
-	Trouble   string
-}
-
-// Capture makes recordings. Its methods are safe for concurrent use. Errors: ErrRecording, ErrIdle, ErrNoCamera, and what failed.
+// Capture makes recordings. Its methods are safe for concurrent use. *capture.Recorder is one.
 type Capture interface {
 	Start(ctx context.Context, by string) (evidence.RecordingID, error)
 	Stop(ctx context.Context, by string) (evidence.RecordingID, error)
 	Mark(ctx context.Context, by, text string) (evidence.RecordingID, error)
 	EndHeader(ctx context.Context, by string) error
-	State() Capturing
+	State() capture.State
 	Changed() <-chan struct{} // closed at the next change
 }
 
@@ -63,7 +46,7 @@ type Publishing struct {
 
 // Live publishes the camera's stream.
 type Live interface {
-	Start(ctx context.Context) error // ctx is that of the whole run
+	Start(ctx context.Context) error // it goes on until Stop, whatever ctx does
 	Stop(ctx context.Context)
 	State() Publishing
 	Changed() <-chan struct{}
@@ -101,6 +84,7 @@ type Config struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Always   bool     // record whenever the agent runs
+	Resume   bool     // an earlier run died while it recorded: record again, once
 	Schedule Schedule // record at these times; nil: none
 
 	Link      string // wifi, mobile, dock, or auto:FILE
@@ -113,16 +97,18 @@ type Config struct {
 type Duty struct {
 	Config
 	journal *journal
-	work    chan struct{} // has a value when a command came
+	work    chan struct{}             // has a value when a command came
+	lastly  atomic.Pointer[time.Time] // when the camera sent something last; nil: Feed is not used
 
 	mu       sync.Mutex
 	changed  chan struct{}     // closed at the next change
 	troubles map[string]string // by what has it
 	online   bool              // the server answered the last report
 	watched  int
-	wanted   bool   // a schedule, or the configuration, wants a recording, and nobody has ended it
+	wanted   string // who wants a recording, and nobody has ended it: ByAlways, BySchedule, ByRestart; empty: none of them
 	begunBy  string // who began the recording
 	link     string
+	gone     time.Time // since when the camera has sent nothing; zero: it sends
 	position *transport.Position
 	place    *transport.Position // as it was when it last moved far enough to be told at once
 }
@@ -139,7 +125,7 @@ func New(c Config) (*Duty, error) {
 // Run works until ctx ends, and returns when nothing is on its way any more.
 func (d *Duty) Run(ctx context.Context) error {
 	var all sync.WaitGroup
-	for _, part := range []func(context.Context){d.follow, d.orders, d.carry, d.keep, d.keys, d.locate, d.links, d.indicate} {
+	for _, part := range []func(context.Context){d.follow, d.watch, d.orders, d.carry, d.keep, d.keys, d.locate, d.links, d.indicate} {
 		all.Go(func() { part(ctx) })
 	}
 	all.Wait()
@@ -237,11 +223,11 @@ func (d *Duty) Stop(ctx context.Context, by string) (evidence.RecordingID, error
 	by = clean(by, maxBy)
 	d.mu.Lock()
 	waited := d.wanted
-	d.wanted = false
+	d.wanted = ""
 	d.mu.Unlock()
 	rec, err := d.Capture.Stop(ctx, by)
 	if err != nil {
-		if !errors.Is(err, ErrIdle) {
+		if !errors.Is(err, capture.ErrIdle) {
 			d.mu.Lock()
 			d.wanted = waited
 			d.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"camseal/agent/internal/capture"
 	"camseal/agent/internal/feed"
 	"camseal/agent/internal/uplink"
 	"camseal/agent/internal/uplink/uplinktest"
@@ -22,7 +23,7 @@ import (
 // fakeCapture records nothing; it notes what was asked of it.
 type fakeCapture struct {
 	mu      sync.Mutex
-	st      Capturing
+	st      capture.State
 	asked   []string
 	changed chan struct{}
 	hold    chan struct{} // not nil: Start waits for it
@@ -72,9 +73,9 @@ func (f *fakeCapture) Start(ctx context.Context, by string) (evidence.RecordingI
 	return f.do("start", by, func() error {
 		switch {
 		case f.st.Recording != nil:
-			return ErrRecording
+			return capture.ErrRecording
 		case f.st.Tracks == nil:
-			return ErrNoCamera
+			return capture.ErrNoCamera
 		}
 		f.st.Recording, f.st.InHeader, f.st.Since = &evidence.RecordingID{byte(len(f.asked))}, true, time.Now()
 		return nil
@@ -83,7 +84,7 @@ func (f *fakeCapture) Start(ctx context.Context, by string) (evidence.RecordingI
 
 func (f *fakeCapture) idle() error {
 	if f.st.Recording == nil {
-		return ErrIdle
+		return capture.ErrIdle
 	}
 	return nil
 }
@@ -107,7 +108,7 @@ func (f *fakeCapture) EndHeader(_ context.Context, by string) error {
 	return err
 }
 
-func (f *fakeCapture) State() Capturing {
+func (f *fakeCapture) State() capture.State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.st

@@ -62,7 +62,9 @@ func (d *Duty) State(ctx context.Context) State {
 	if c.Recording != nil {
 		s.Since = c.Since
 	}
-	s.describe(c.Tracks)
+	if d.Gone().IsZero() {
+		s.describe(c.Tracks)
+	}
 	if c.Trouble != "" {
 		s.Troubles = append(s.Troubles, c.Trouble)
 	}

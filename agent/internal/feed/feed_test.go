@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -70,7 +71,7 @@ func (r *recorded) Unit(u Unit) {
 // until waits until what it is asked for is so. The lock is held while it is asked.
 func (r *recorded) until(what string, is func() bool) {
 	r.t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		r.mu.Lock()
 		ok, changed := is(), r.changed
@@ -152,6 +153,17 @@ func camera(t *testing.T, c recorder.Config) *recorder.Camera {
 	return k
 }
 
+// TestMain lets more tests run at once than there are processors: they mostly wait for a camera.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		if err := flag.Set("test.parallel", "12"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 func freePorts(t *testing.T) int {
 	t.Helper()
 	for port := 20_000; port < 30_000; port += 2 {
@@ -173,6 +185,7 @@ func freePorts(t *testing.T) int {
 
 // TestRTSP takes real footage from an RTSP server: what is said of it is right, and its sound and pictures are in step.
 func TestRTSP(t *testing.T) {
+	t.Parallel()
 	for name, k := range map[string]struct {
 		camera recorder.Config
 		udp    bool
@@ -254,8 +267,23 @@ func checkPace(t *testing.T, units []Unit, tracks int) {
 	}
 }
 
+// TestReports: sound that comes later than its pictures is in step all the same, as soon as the camera's reports tell.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	r := take(t, Config{URL: camera(t, recorder.Config{SoundDelay: 200 * time.Millisecond}).URL()})
+	// Once it is, the sound that came last belongs to pictures that came a fifth of a second before.
+	r.until("sound is in step", func() bool {
+		var last [2]*Unit
+		for i, u := range r.units {
+			last[u.Track] = &r.units[i]
+		}
+		return last[0] != nil && last[1] != nil && last[1].DTS-last[0].DTS < -150*time.Millisecond && last[0].DTS > 10*time.Second
+	})
+}
+
 // TestReordered takes pictures that are coded out of their order: they are decoded before they are shown, and shown at an even pace.
 func TestReordered(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []string{"h264", "h265"} {
 		t.Run(codec, func(t *testing.T) {
 			t.Parallel()
@@ -316,6 +344,7 @@ func mkfifo(t *testing.T) string {
 
 // TestPipe takes what ffmpeg writes to a FIFO; a program that ends and begins again is taken anew.
 func TestPipe(t *testing.T) {
+	t.Parallel()
 	small := []string{"-vf", "scale=320:180,fps=30", "-g", "15", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"}
 	for name, k := range map[string]struct{ args []string }{
 		"MPEG-TS":        {append(slices.Clone(small), "-f", "mpegts")},

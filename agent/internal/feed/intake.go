@@ -35,12 +35,14 @@ type intake struct {
 	clock  clock
 	tracks []Track // said last
 	conn   connection
-	begun  bool   // a unit was given out
-	away   string // why the camera is away, if it is
-	futile int    // connections in a row that gave no picture although one was promised
-	left   string // tracks left out, said last
-	bad    faulty // what could not be read
-	lost   faulty // what was lost on the way
+	begun  bool      // a unit was given out
+	away   string    // why the camera is away, if it is
+	futile int       // connections in a row that gave no picture although one was promised
+	leapt  time.Time // when the camera's time jumped last
+	left   string    // tracks left out, said last
+	bad    faulty    // what could not be read
+	lost   faulty    // what was lost on the way
+	leaps  faulty    // jumps of the camera's time
 }
 
 // connection is what is known about the one there is, or was.
@@ -164,7 +166,7 @@ func (in *intake) samples(src time.Duration, data [][]byte, due time.Time) {
 // hears reports whether sound as it comes now fits the tracks said last.
 func (in *intake) hears() bool {
 	n := len(in.tracks)
-	return n > 0 && in.tracks[n-1].Same(*in.conn.audio)
+	return n > 0 && in.tracks[n-1].Same(*in.conn.audio) && (in.conn.film != nil || n == 1)
 }
 
 // announce says the tracks if they are others than those said last: pictures, if they can be used, and sound. It reports whether there are any.
@@ -219,6 +221,7 @@ func (in *intake) check() error {
 	c, now, stall := &in.conn, in.config.Now(), in.config.Stall
 	in.flush(&in.bad, evidence.WhyReadError, "%d pieces of what the camera sent could not be read; the last one: %s", now)
 	in.flush(&in.lost, evidence.WhyGap, "%d packets were lost%s; pictures may be damaged until the next keyframe", now)
+	in.flushLeaps(now)
 	picture, heard := now.Sub(c.picture), now.Sub(c.sound)
 	switch {
 	case c.film == nil:
@@ -243,23 +246,32 @@ func (in *intake) check() error {
 	return nil
 }
 
-// ended says why there is no connection, unless that was said before. It reports whether anything came by it.
-func (in *intake) ended(err error) (given bool) {
+// ended says why there is no connection, unless that was said before. It reports whether the last one was good: it gave units for long.
+func (in *intake) ended(err error) (good bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if why := err.Error(); why != in.away {
 		in.away = why
 		in.say(evidence.WhyGap, why+". It is asked again until it answers.", in.clock.end())
 	}
-	given = in.conn.given
+	good = in.conn.given && in.config.Now().Sub(in.conn.began) > in.config.Wait
 	in.conn.given = false
-	return given
+	return good
 }
 
+// jumped says so, once if both tracks jump.
 func (in *intake) jumped(by time.Duration) {
-	if in.conn.keyed || in.conn.film == nil {
-		in.say(evidence.WhyClockJump, fmt.Sprintf("the camera's time jumped by %v; the time of arrival goes on", -by.Round(time.Millisecond)), in.clock.end())
+	now := in.config.Now()
+	if !in.begun || now.Sub(in.leapt) < together {
+		return
 	}
+	in.leapt = now
+	in.count(&in.leaps, 1, (-by).Round(time.Millisecond).String())
+	in.flushLeaps(now)
+}
+
+func (in *intake) flushLeaps(now time.Time) {
+	in.flush(&in.leaps, evidence.WhyClockJump, "the camera's time jumped (%d×; by %s); the time of arrival goes on", now)
 }
 
 // reported takes what a track's time is by the camera's own clock, which its reports tell: sound and pictures are in step by that.

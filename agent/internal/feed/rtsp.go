@@ -88,7 +88,11 @@ func choose(desc *description.Session) (video, audio *chosen, left []string) {
 				into = &video
 			}
 			if m.IsBackChannel || !ok || *into != nil {
-				left = append(left, fmt.Sprintf("%s (%s)", m.Type, f.Codec()))
+				what := f.RTPMap()
+				if what == "" {
+					what = f.Codec()
+				}
+				left = append(left, fmt.Sprintf("%s (%s)", m.Type, what))
 				continue
 			}
 			*into = &chosen{media: m, format: f, track: t}

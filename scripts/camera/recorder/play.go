@@ -142,7 +142,7 @@ func (p *player) picture() time.Time {
 
 func (p *player) sound() time.Time {
 	if rate := p.rate(); rate > 0 {
-		return p.heard.Add(ticks(p.sent, rate))
+		return p.heard.Add(ticks(p.sent, rate) + p.config.SoundDelay)
 	}
 	return p.picture().Add(time.Hour)
 }
@@ -205,7 +205,8 @@ func (p *player) sendPicture() {
 
 // sendSound sends what belongs to the pictures that are sent: sound is contiguous, although the footage's begins anew now and then.
 func (p *player) sendSound() {
-	now, due, rate := time.Now(), p.sound(), p.rate()
+	now, rate := time.Now(), p.rate()
+	due := p.sound().Add(-p.config.SoundDelay)
 	stamp := turnover + p.sent + int64(p.jump.Seconds()*float64(rate))
 	place := p.sent * pictureClock / rate % p.period * rate / pictureClock
 	encode, data := p.encoders.aac.Encode, [][]byte(nil)

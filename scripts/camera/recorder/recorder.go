@@ -36,6 +36,7 @@ type Config struct {
 	BFrames        bool          // pictures are coded out of their order
 	Length         time.Duration // of the footage until it begins anew, default 10 s
 	Outside        bool          // parameter sets are said in the description only, not among the pictures
+	SoundDelay     time.Duration // by which sound is sent later than its pictures; its reports are right
 	Lie            bool          // the description says H.264 of H.265, and the other way round
 	Once           bool          // ends then, and closes its streams
 	Cache          string        // folder for what was encoded; default one under the temporary folder

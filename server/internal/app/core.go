@@ -27,6 +27,7 @@ import (
 	"camseal/server/internal/export"
 	"camseal/server/internal/ingest"
 	"camseal/server/internal/ledger"
+	"camseal/server/internal/live"
 	"camseal/server/internal/media"
 	"camseal/server/internal/officers"
 	"camseal/server/internal/people"
@@ -51,7 +52,8 @@ type core struct {
 	space    func() (archive.Space, error) // of the vault; nil: it does not tell
 	disposer archive.Disposer              // nil: nothing can be disposed of here
 	people   *people.Keeper
-	duty     *duty.Board   // recorders on duty
+	duty     *duty.Board // recorders on duty
+	live     *live.Relay
 	page     *web.Page     // nil: it is not served yet
 	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
@@ -267,9 +269,12 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 		TempDir: s.path(dirTemp), Slog: e.log}
 	quarantine := &ingest.Quarantine{Dir: s.path(dirHeld), MaxBytes: int64(s.QuarantineBytes), MaxEntries: s.QuarantineEntries, Book: c.book, Now: e.now, Slog: e.log}
 	c.duty = duty.New(duty.Config{Book: c.book, Now: e.now, Slog: e.log})
+	if err := c.openLive(e); err != nil {
+		return err
+	}
 	c.ingest = ingest.New(ingest.Config{Catalog: c.catalog, Log: c.log, VKey: vkey, Vault: c.vault, Quarantine: quarantine, Book: c.book, TempDir: s.path(dirTemp),
 		Checkpoint: c.ledger.Newest, Retention: time.Duration(s.Retention), LogUntil: logUntil, Now: e.now, Slog: e.log,
-		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Poll: c.duty.Poll, Ready: c.ready})
+		MaxChunks: s.RememberedChunks, Patience: patience, Register: c.officers.Current, Poll: c.duty.Poll, Live: c.live, Ready: c.ready})
 	c.keeping = &casework.Retention{Book: c.book, Catalog: c.catalog, Vault: c.vault, Disposer: c.disposer, Lengthen: c.ingest.Lengthen,
 		Longest: time.Duration(s.LogRetention), Interval: s.SweepInterval, Now: e.now, Slog: e.log}
 	c.media, err = media.New(e.ctx, media.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Book: c.book, Dir: s.path(dirMedia), TempDir: s.path(dirTemp),

@@ -221,7 +221,11 @@ func (l local) revoke(ctx context.Context, req revokeRequest) (uint64, error) {
 	if err := l.wait(ctx); err != nil {
 		return 0, err
 	}
-	return l.registry.Revoke(ctx, actor, req.Device, req.SuspectSince)
+	index, err := l.registry.Revoke(ctx, actor, req.Device, req.SuspectSince)
+	if err == nil {
+		l.live.End(req.Device.String())
+	}
+	return index, err
 }
 
 type listCommand struct {

@@ -57,8 +57,9 @@ func testSettings(dir string) *settings {
 	return &settings{State: dir, Listen: "127.0.0.1:0", Web: "127.0.0.1:0", Names: []string{"localhost", "127.0.0.1"}, Retention: days(24 * time.Hour),
 		LogRetention: days(48 * time.Hour), HeaderDeadline: days(24 * time.Hour), BatchAge: 5 * time.Millisecond, CheckpointInterval: 100 * time.Millisecond,
 		QuarantineBytes: 32 << 20, QuarantineEntries: 8, MaxConnections: 64, RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour,
-		Timezone:      "Asia/Shanghai",
-		MediaBytes:    64 << 20,
+		Timezone:   "Asia/Shanghai",
+		MediaBytes: 64 << 20,
+		LiveListen: "127.0.0.1:0", LiveViewers: 50,
 		SweepInterval: time.Hour, ExportDeadline: days(48 * time.Hour),
 		SessionIdle: days(30 * time.Minute), SessionLife: days(12 * time.Hour),
 	}

@@ -95,18 +95,24 @@ func listenWeb(s *settings) (net.Listener, error) {
 	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}), nil
 }
 
+// testWeb changes what the web page is made of; tests set it.
+var testWeb func(*web.Config)
+
 // webConfig is what the web page is made of.
 func webConfig(e *env, c *core) (web.Config, error) {
 	s := e.settings
 	w := web.Config{Catalog: c.catalog, Log: c.log, Vault: c.vault, Exporter: c.exporter, LoggedAt: c.loggedAt,
-		Register:  c.officers.Current,
-		Cases:     c.cases,
-		Media:     c.media,
-		Duty:      c.duty,
+		Register: c.officers.Current,
+		Cases:    c.cases,
+		Media:    c.media,
+		Duty:     c.duty, Live: livePage{c.live}, LiveRecodes: s.LiveRecode,
 		Retention: c.keeping, DefaultRetention: time.Duration(s.Retention), Space: c.space, ExportDeadline: time.Duration(s.ExportDeadline),
 		HeaderDeadline: time.Duration(s.HeaderDeadline),
 		People:         c.people, SessionIdle: time.Duration(s.SessionIdle), SessionLife: time.Duration(s.SessionLife), Origin: c.origin,
 		Secure: s.WebCertificate != "" || strings.HasPrefix(s.WebURL, "https:"), Names: s.hosts(), Now: e.now, Slog: e.log}
+	if testWeb != nil {
+		testWeb(&w)
+	}
 	if s.OIDCIssuer == "" {
 		return w, nil
 	}

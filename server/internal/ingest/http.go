@@ -41,6 +41,8 @@ func (s *Service) Handler(registry *devices.Registry) http.Handler {
 	v1.POST("/orders", h.orders)
 	v1.PUT("/recordings/:rec/chunks/:index", h.chunk)
 	v1.POST("/recordings/:rec/stored", h.stored)
+	v1.Match([]string{http.MethodPost, http.MethodOptions}, routeWHIP, h.whip)
+	v1.Match([]string{http.MethodPatch, http.MethodDelete, http.MethodOptions}, routeWHIP+"/:session", h.whipSession)
 	return r
 }
 

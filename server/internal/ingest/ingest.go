@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -35,6 +36,13 @@ type Config struct {
 	Register   func(ctx context.Context) (*transport.Register, error)                                        // of officers, in force; nil if there is none
 	Poll       func(ctx context.Context, id evidence.DeviceID, r transport.Report) (transport.Orders, error) // of a recorder on duty
 	Ready      <-chan struct{}                                                                               // closed once all that a former run logged is in the catalog
+	Live       Live
+}
+
+// Live is where devices show live what they see (RFC 9725); a stream has its device's name.
+type Live interface {
+	WHIP(w http.ResponseWriter, r *http.Request, stream, base string)
+	WHIPSession(w http.ResponseWriter, r *http.Request, stream, session string)
 }
 
 // Service takes in statements and chunks. It is safe for concurrent use.

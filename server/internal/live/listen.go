@@ -70,7 +70,8 @@ func (r *Relay) listenUDP() ([]webrtc.NetworkType, error) {
 	}
 	log := r.engine.LoggerFactory.NewLogger("ice")
 	if addr.IP == nil || addr.IP.IsUnspecified() {
-		mux, err := ice.NewMultiUDPMuxFromPort(addr.Port, ice.UDPMuxFromPortWithReadBufferSize(socketBuffer),
+		// An address of one link only serves nobody elsewhere, and may not be ready yet.
+		mux, err := ice.NewMultiUDPMuxFromPort(addr.Port, ice.UDPMuxFromPortWithIPFilter(func(ip net.IP) bool { return !ip.IsLinkLocalUnicast() }), ice.UDPMuxFromPortWithReadBufferSize(socketBuffer),
 			ice.UDPMuxFromPortWithWriteBufferSize(socketBuffer), ice.UDPMuxFromPortWithLogger(log))
 		if err != nil {
 			return nil, fmt.Errorf("listen for live media by UDP: %w", err)

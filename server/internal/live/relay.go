@@ -31,7 +31,7 @@ type Config struct {
 	Grace    time.Duration // how long viewers stay when the publisher goes; 10 s
 	Patience time.Duration // how long who wants to watch waits for a publisher; 6 s
 
-	Recode bool // streams that WebRTC can't carry (B-frames, AAC) go through ffmpeg, in its sandbox
+	Recode bool // streams that browsers can't be sent (B-frames, H.265, AAC) go through ffmpeg, in its sandbox
 
 	Need     func(stream string)        // somebody wants to watch, and nothing is published; may be called again while that lasts
 	Watchers func(stream string, n int) // so many watch now; called on each change, one call at a time
@@ -108,6 +108,29 @@ func (r *Relay) Close() error {
 	}
 	r.work.Wait()
 	return r.closePorts()
+}
+
+// End ends what is published as stream, and all who watch it: its device is no longer trusted.
+func (r *Relay) End(stream string) {
+	r.mu.Lock()
+	var ended []*session
+	if s := r.streams[stream]; s != nil {
+		ended = s.sessions()
+	}
+	r.mu.Unlock()
+	for _, s := range ended {
+		s.end("the stream was ended")
+	}
+}
+
+// Ended returns a channel that is closed when a viewer's session is over, however it ended. It is closed for one that is not known.
+func (r *Relay) Ended(stream, session string) <-chan struct{} {
+	if s := r.find(stream, session, false); s != nil {
+		return s.done
+	}
+	done := make(chan struct{})
+	close(done)
+	return done
 }
 
 // Addrs are the addresses that media go through.

@@ -38,7 +38,8 @@ func newRig(t *testing.T, cfg live.Config) *rig {
 	ctx, done := context.WithTimeout(t.Context(), 30*time.Second)
 	g := &rig{t: t, ctx: ctx}
 	cfg.Now = time.Now
-	cfg.Slog = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	said := &untilEnd{t: t}
+	cfg.Slog = slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cfg.Need = func(s string) {
 		g.mu.Lock()
 		g.needed = append(g.needed, s)
@@ -66,6 +67,7 @@ func newRig(t *testing.T, cfg live.Config) *rig {
 	mux.HandleFunc("/whep/{stream}/{session}", func(w http.ResponseWriter, r *http.Request) {
 		g.WHEPSession(w, r, r.PathValue("stream"), r.PathValue("session"))
 	})
+	mux.HandleFunc("/page", servePage)
 	server := httptest.NewServer(mux)
 	g.url = server.URL
 	t.Cleanup(func() {
@@ -74,8 +76,31 @@ func newRig(t *testing.T, cfg live.Config) *rig {
 			t.Error(err)
 		}
 		done()
+		said.end()
 	})
 	return g
+}
+
+// untilEnd drops what is said when the test is over: connections end in the background.
+type untilEnd struct {
+	t     *testing.T
+	mu    sync.Mutex
+	ended bool
+}
+
+func (u *untilEnd) Write(b []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ended {
+		return len(b), nil
+	}
+	return u.t.Output().Write(b)
+}
+
+func (u *untilEnd) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
 }
 
 func (g *rig) publish(stream string, o livetest.Options) *livetest.Publisher {
@@ -128,7 +153,8 @@ func (g *rig) real(got [][]byte) {
 	}
 	for i, b := range got {
 		if string(f.Pictures[(at+i)%len(f.Pictures)].Bytes()) != string(b) {
-			g.t.Fatalf("picture %d differs from number %d of the footage", i, (at+i)%len(f.Pictures))
+			is := slices.IndexFunc(f.Pictures, func(p livetest.Picture) bool { return string(p.Bytes()) == string(b) })
+			g.t.Fatalf("picture %d, of %d bytes, is not number %d of the footage, of %d bytes, but %d", i, len(b), (at+i)%len(f.Pictures), len(f.Pictures[(at+i)%len(f.Pictures)].Bytes()), is)
 		}
 	}
 }
@@ -158,4 +184,26 @@ func TestForward(t *testing.T) {
 		t.Errorf("state %+v", st)
 	}
 	t.Logf("first keyframe after %v and %v", s.First, l.First)
+}
+
+func (g *rig) request(method, to, kind, body string, header http.Header) *http.Response {
+	g.t.Helper()
+	resp, _, err := livetest.Request(g.ctx, nil, method, to, kind, body, header)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return resp
+}
+
+func (g *rig) eventually(what string, ok func() bool) {
+	g.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-g.ctx.Done():
+			g.t.Fatalf("waiting for %s: %v", what, g.ctx.Err())
+		}
+	}
 }

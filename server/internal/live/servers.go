@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,15 +21,22 @@ type ICEServer struct {
 	Password string
 }
 
+// CheckServer reports what is wrong with the address of a STUN or TURN server.
+func CheckServer(url string) error {
+	scheme, rest, _ := strings.Cut(url, ":")
+	if !slices.Contains([]string{"stun", "stuns", "turn", "turns"}, scheme) || rest == "" || strings.ContainsAny(url, "<>\"\r\n ,") {
+		return fmt.Errorf("%q is no STUN or TURN server, such as turn:turn.example:3478?transport=udp", url)
+	}
+	return nil
+}
+
 // checkServers looks at what the configuration says of STUN and TURN.
 func (c *Config) checkServers() error {
 	for _, s := range c.ICEServers {
-		scheme, rest, _ := strings.Cut(s.URL, ":")
-		turn := scheme == "turn" || scheme == "turns"
-		switch {
-		case !turn && scheme != "stun" && scheme != "stuns" || rest == "" || strings.ContainsAny(s.URL, "<>\"\r\n ,"):
-			return fmt.Errorf("%q is no STUN or TURN server, such as turn:turn.example:3478?transport=udp", s.URL)
-		case turn && s.Username == "" && len(c.TURNSecret) == 0:
+		if err := CheckServer(s.URL); err != nil {
+			return err
+		}
+		if strings.HasPrefix(s.URL, "turn") && s.Username == "" && len(c.TURNSecret) == 0 {
 			return fmt.Errorf("the TURN server %s lacks the secret that credentials are made from", s.URL)
 		}
 	}

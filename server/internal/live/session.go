@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -29,8 +31,12 @@ type session struct {
 	id         string
 	publishing bool
 	pc         *webrtc.PeerConnection
+	ctx        context.Context // ends with the session
+	cancel     context.CancelFunc
+	done       chan struct{} // closed when nothing of it is left
 
 	video, audio *track        // of a publisher, set before its media can come
+	from         [2]*codec     // what its pictures and sound are coded in
 	ssrc         atomic.Uint32 // of a publisher's pictures
 
 	negotiation sync.Mutex // over etag, offer and what is done by them
@@ -41,8 +47,9 @@ type session struct {
 	ended bool
 	work  sync.WaitGroup
 	outs  []*out // of a viewer, set before it can connect
-	once  sync.Once
 	timer *time.Timer
+
+	connected, once sync.Once // to begin, to end
 }
 
 func randomID() string {
@@ -72,15 +79,14 @@ func (r *Relay) connect(s *stream, publishing bool, codecs []codec) (*session, e
 	if err != nil {
 		return nil, fmt.Errorf("prepare a connection: %w", err)
 	}
-	p := &session{relay: r, stream: s, id: randomID(), publishing: publishing, pc: pc, etag: newETag()}
+	p := &session{relay: r, stream: s, id: randomID(), publishing: publishing, pc: pc, etag: newETag(), done: make(chan struct{})}
+	p.ctx, p.cancel = context.WithCancel(r.ctx)
 	p.timer = time.AfterFunc(connectTime, func() { p.end("it did not connect") })
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
 			p.timer.Stop()
-			for _, o := range p.outs {
-				p.start(o.run)
-			}
+			p.connected.Do(p.send)
 		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
 			go p.end("the connection is gone")
 		}
@@ -92,7 +98,7 @@ func (r *Relay) connect(s *stream, publishing bool, codecs []codec) (*session, e
 func (r *Relay) intercept(chain *interceptor.Registry, media *webrtc.MediaEngine, publishing bool) error {
 	log := r.engine.LoggerFactory
 	if publishing {
-		repair, err := nack.NewGeneratorInterceptor(nack.GeneratorInterval(nackInterval), nack.WithGeneratorLoggerFactory(log))
+		repair, err := nack.NewGeneratorInterceptor(nack.GeneratorSize(nackMemory), nack.GeneratorInterval(nackInterval), nack.WithGeneratorLoggerFactory(log))
 		if err != nil {
 			return err
 		}
@@ -136,7 +142,42 @@ func (p *session) answer(ctx context.Context, offer webrtc.SessionDescription) (
 		return "", ctx.Err()
 	}
 	p.offer = offer
-	return p.pc.LocalDescription().SDP, nil
+	return tidy(p.pc.LocalDescription().SDP)
+}
+
+// tidy moves candidates from a section that was declined, where clients don't look for them, to one that was not.
+func tidy(answer string) (string, error) {
+	d := &sdp.SessionDescription{}
+	if err := d.UnmarshalString(answer); err != nil {
+		return "", fmt.Errorf("answer: %w", err)
+	}
+	var moved []sdp.Attribute
+	isICE := func(a sdp.Attribute) bool { return a.Key == "candidate" || a.Key == "end-of-candidates" }
+	for _, m := range d.MediaDescriptions {
+		if m.MediaName.Port.Value != 0 {
+			m.Attributes = append(m.Attributes, moved...)
+			moved = nil
+			continue
+		}
+		for _, a := range m.Attributes {
+			if isICE(a) {
+				moved = append(moved, a)
+			}
+		}
+		m.Attributes = slices.DeleteFunc(m.Attributes, isICE)
+	}
+	out, err := d.Marshal()
+	if err != nil {
+		return "", fmt.Errorf("answer: %w", err)
+	}
+	return string(out), nil
+}
+
+// send begins to send to a viewer.
+func (p *session) send() {
+	for _, o := range p.outs {
+		p.start(o.run)
+	}
 }
 
 // start runs f until it returns; end waits for it, so that f must not call end.
@@ -155,6 +196,7 @@ func (p *session) end(why string) {
 		p.mu.Lock()
 		p.ended = true
 		p.mu.Unlock()
+		p.cancel()
 		p.relay.gone(p)
 		for _, o := range p.outs {
 			o.stop()
@@ -163,6 +205,7 @@ func (p *session) end(why string) {
 			p.relay.cfg.Slog.Debug("connection not closed cleanly", slog.Any("error", err))
 		}
 		p.work.Wait()
+		close(p.done)
 		p.relay.cfg.Slog.Debug("live session ended", slog.String("stream", p.stream.name), slog.Bool("publisher", p.publishing), slog.String("why", why))
 	})
 }

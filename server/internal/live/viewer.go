@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	burst      = 10 // packets of the past that go out at once …
+	burst      = 5 // packets of the past that go out at once …
 	burstEvery = time.Millisecond
 	// squeezed is how long, in ticks of the clock, what is sent of the past at once lasts: the viewer shows it as fast as it can, and not with the
 	// delay that it once had.

@@ -35,13 +35,14 @@ type Live interface {
 	Ended(stream, session string) <-chan struct{}
 }
 
-// Stream is something published live.
+// Stream is something that is published live, or that somebody waits for.
 type Stream struct {
-	Name     string
-	Viewers  int
-	NoVideo  string // why there is no picture, in words; empty: there is one
-	NoAudio  string // why there is no sound
-	Recoding bool   // it goes through ffmpeg, as an administrator allowed
+	Name       string
+	Publishing bool
+	Video      string // codec that is relayed; empty: none
+	Audio      string
+	Viewers    int
+	Reason     string // why it is not shown, or not all of it: b-frames, video, audio, recode
 }
 
 // livePolicy is for pages with live pictures, which come by no address.

@@ -197,8 +197,9 @@ func (s *site) whipSession(c *gin.Context) {
 }
 
 // guestTile shows a guest's camera.
-func guestTile(f Frame, g guest, st *Stream) tile {
-	t := tile{Stream: st.Name, Name: g.Name, Guest: true, Online: true, NoVideo: st.NoVideo, NoAudio: st.NoAudio}
+func guestTile(f Frame, g guest, st Stream) tile {
+	t := tile{Stream: st.Name, Name: g.Name, Guest: true, Online: true}
+	t.NoVideo, t.NoAudio = f.unrelayed(st)
 	t.Facts = []fact{{"guest", f.T("live-fact-guest"), f.T("live-guest-says"), true}, {"watched", f.T("live-fact-watched"), watchedText(f, st.Viewers), false}}
 	return t
 }

@@ -1,15 +1,23 @@
 package web
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
 	"camseal/server/internal/auth"
+	"camseal/server/internal/casework"
 )
 
 // usedLive are the texts of live pages that Go code and scripts name, or put together from what they are about.
@@ -64,14 +72,13 @@ func signed(d float64) evidence.Signed {
 
 // The map keeps distances and directions, across the antimeridian too, and everything stays on it.
 func TestMapOfRecorders(t *testing.T) {
-	if mapOf([]tile{{No: 1}}) != nil || at(90.1, 0) != nil || at(0, -180.1) != nil || positionOf(nil) != nil {
+	if mapOf([]tile{{No: 1}, {No: 2, At: at(1, 1)}}) != nil || at(90.1, 0) != nil || at(0, -180.1) != nil || positionOf(nil) != nil {
 		t.Error("nowhere is drawn")
 	}
 	for name, c := range map[string]struct {
 		places []*place
 		length string
 	}{
-		"one":                       {[]*place{at(31.230416, 121.473701)}, "50 m"},
 		"all at one place":          {[]*place{at(31.2, 121.4), at(31.2, 121.4)}, "50 m"},
 		"a town":                    {[]*place{at(31.23, 121.47), nil, at(31.25, 121.50), at(31.20, 121.49)}, "2 km"},
 		"across the antimeridian":   {[]*place{at(-17, 179.99), at(-17, -179.99)}, "500 m"},
@@ -105,4 +112,115 @@ func TestMapOfRecorders(t *testing.T) {
 	if got := at(-31.230416, 121.473701).String(); got != "31.230416° S, 121.473701° E" {
 		t.Error(got)
 	}
+}
+
+// A watch that connects again within half a minute goes on; then it is over, and its length is from the first connection to the end of the last.
+func TestWatchesGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var said []string
+		var fails error
+		l := newWatches(Config{Now: time.Now, Slog: slog.New(slog.DiscardHandler)})
+		l.record = func(_ context.Context, a casework.Act) error {
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, a.Name+a.Detail[detailLength])
+			return fails
+		}
+		wants := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(said, want) {
+				t.Errorf("recorded: %q, want %q", said, want)
+			}
+			said = nil
+		}
+		pass := func(d time.Duration) { <-time.After(d) }
+		key, may := watchKey{"me", "cam"}, true
+		begin := func(session string) (end func()) {
+			w := l.join(key, casework.Act{Name: actWatched, Detail: evidence.Detail{}})
+			<-w.recorded
+			over := make(chan struct{})
+			end = sync.OnceFunc(func() { close(over) })
+			l.answered(w, session, over, func(context.Context) bool { return may }, end)
+			return end
+		}
+		end := begin("a")
+		pass(time.Minute)
+		end()
+		pass(lingering - time.Second)
+		wants("watched-live")
+		end = begin("b") // it goes on
+		both := begin("c")
+		pass(time.Minute)
+		end()
+		pass(time.Minute)
+		both()
+		pass(lingering - time.Second)
+		wants()
+		pass(2 * time.Second)
+		wants("watched-live-end209000") // 60 + 29 + 60 + 60
+
+		end = begin("d") // somebody who may not any more is cut off
+		may = false
+		pass(time.Second)
+		l.recheck()
+		pass(lingering + time.Second)
+		wants("watched-live", "watched-live-end1000")
+		end()
+
+		w := l.join(key, casework.Act{Name: actWatched, Detail: evidence.Detail{}}) // no picture came
+		l.answered(w, "", nil, nil, nil)
+		pass(lingering + time.Second)
+		wants("watched-live", "watched-live-end0")
+
+		fails = errors.New("the vault is full") // nothing was watched, and the next attempt is a new one
+		for range 2 {
+			w = l.join(key, casework.Act{Name: actWatched, Detail: evidence.Detail{}})
+			if <-w.recorded; w.err == nil {
+				t.Error("a watch that is not on record")
+			}
+			l.answered(w, "", nil, nil, nil)
+			wants("watched-live")
+		}
+		pass(lingering + time.Second)
+		wants()
+
+		fails, may = nil, true
+		begin("e")
+		pass(time.Second)
+		l.close()
+		wants("watched-live", "watched-live-end1000")
+		if l.join(key, casework.Act{}) != nil {
+			t.Error("a watch of a server that ends")
+		}
+		l.close()
+	})
+}
+
+// There are 64 tokens at a time; those whose time is over make room.
+func TestLiveTokensAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, over := newGuests(), 0
+		for i := range maxGuests {
+			if _, err := l.add(&guest{ID: string(rune('A' + i)), Until: time.Now().Add(time.Duration(1+i) * time.Hour)}, time.Now(), func() { over++ }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := l.add(&guest{ID: "x"}, time.Now(), nil); !errors.Is(err, errManyGuests) {
+			t.Error(err)
+		}
+		<-time.After(time.Hour)
+		synctest.Wait()
+		token, err := l.add(&guest{ID: "x", Until: time.Now().Add(time.Hour)}, time.Now(), func() {})
+		if err != nil || over != 1 || l.valid("A", time.Now()) || l.find(token, time.Now()).ID != "x" || l.find(token+"x", time.Now()) != nil {
+			t.Error(err, over)
+		}
+		l.close()
+		if _, err := l.add(&guest{ID: "y", Until: time.Now().Add(time.Hour)}, time.Now(), nil); err == nil {
+			t.Error("a token of a server that ends")
+		}
+	})
 }

@@ -68,8 +68,8 @@ func (s *site) tiles(ctx context.Context, f Frame) (out []tile, err error) {
 	}
 	if !f.Me.OwnBodyOnly() {
 		for _, g := range s.guests.publishing(s.Now()) {
-			if st, ok := streams[g.stream()]; ok {
-				out = append(out, guestTile(f, g, &st))
+			if st := streams[g.stream()]; st.Publishing {
+				out = append(out, guestTile(f, g, st))
 			}
 		}
 	}
@@ -168,10 +168,10 @@ func (s *site) mayWatch(ctx context.Context, me auth.Account, rec *db.Recording)
 	return s.mayLook(ctx, me, *rec)
 }
 
-// unshown says why there is no picture, or no sound.
+// unshown says why there is no picture, or no sound: of what is published by the relay's word, else by the recorder's.
 func (s *site) unshown(f Frame, r duty.Recorder, st Stream) (video, audio string) {
-	if st.Name != "" && (st.NoVideo != "" || st.NoAudio != "" || st.Recoding) {
-		return st.NoVideo, st.NoAudio
+	if st.Publishing {
+		return f.unrelayed(st)
 	}
 	p := r.Report
 	switch {
@@ -187,6 +187,27 @@ func (s *site) unshown(f Frame, r duty.Recorder, st Stream) (video, audio string
 		audio = f.T("live-no-audio")
 	case p.Audio == "aac" && !s.LiveRecodes:
 		audio = f.T("live-no-aac")
+	}
+	return video, audio
+}
+
+// unrelayed says what of a published stream is not relayed.
+func (f Frame) unrelayed(st Stream) (video, audio string) {
+	if st.Video == "" {
+		switch st.Reason {
+		case "b-frames":
+			video = f.T("live-no-bframes")
+		case "recode":
+			video = f.T("live-no-recoding")
+		default:
+			video = f.T("live-no-codec")
+		}
+	}
+	if st.Audio == "" {
+		audio = f.T("live-no-audio")
+		if st.Reason == "audio" {
+			audio = f.T("live-no-aac")
+		}
 	}
 	return video, audio
 }

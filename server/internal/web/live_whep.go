@@ -168,9 +168,11 @@ func (s *site) watchable(c *gin.Context, stream string) (act casework.Act, may f
 // whepSession goes on with a player's session, or ends it.
 func (s *site) whepSession(c *gin.Context) {
 	stream, session := c.Param("device"), c.Param("session")
-	key := s.session(c.Request.Context())
+	var key string
 	if g := guestOf(c); g != nil {
 		key = g.ID
+	} else {
+		key = s.session(c.Request.Context())
 	}
 	if s.Live == nil || !s.watches.owns(watchKey{key, stream}, session) {
 		s.refuse(c, http.StatusNotFound, "live-none")

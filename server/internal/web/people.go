@@ -153,6 +153,7 @@ func (s *site) disablePerson(c *gin.Context, disabled bool) {
 	p, err := s.People.Find(c.Request.Context(), c.Param("id"))
 	if err == nil {
 		err = s.People.Disable(c.Request.Context(), s.me(c).Actor(), p.ID, disabled)
+		s.watches.recheck()
 	}
 	s.changed(c, p.Account, err)
 }

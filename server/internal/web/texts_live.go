@@ -22,11 +22,13 @@ var textsLive = map[string][2]string{
 	"live-closing":      {"The server is being stopped. Recordings are not affected; ask again in a minute.", "服务器正在停止。音像记录不受影响，请一分钟后再试。"},
 	"live-not-recorded": {"That you watch could not be put on record, so no picture was given. Try again; the server's log says more.", "观看行为未能记入保管链，因此未提供画面。请重试，详情见服务器日志。"},
 
-	"live-no-camera":  {"No picture: the recorder reports no camera.", "无画面：记录仪未报告摄像头。"},
-	"live-no-h265":    {"No picture: the camera sends H.265, which browsers do not take live. It is recorded and sealed all the same; set the camera to H.264 to watch.", "无画面：摄像头采用 H.265 编码，浏览器无法实时播放。录制与签封不受影响；如需观看，请将摄像头设为 H.264。"},
-	"live-no-bframes": {"No picture: the camera codes pictures out of their order (B-frames), which can't be sent live. It is recorded and sealed all the same; switch B-frames off to watch.", "无画面：摄像头使用 B 帧，无法实时传输。录制与签封不受影响；如需观看，请关闭 B 帧。"},
-	"live-no-aac":     {"No sound live: the camera sends AAC, which can't be sent live. It is recorded and sealed all the same.", "实时画面无声音：摄像头采用 AAC 编码，无法实时传输。录制与签封不受影响。"},
-	"live-no-audio":   {"No sound: the camera sends none.", "无声音：摄像头未提供声音。"},
+	"live-no-camera":   {"No picture: the recorder reports no camera.", "无画面：记录仪未报告摄像头。"},
+	"live-no-h265":     {"No picture: the camera sends H.265, which browsers do not take live. It is recorded and sealed all the same; set the camera to H.264 to watch.", "无画面：摄像头采用 H.265 编码，浏览器无法实时播放。录制与签封不受影响；如需观看，请将摄像头设为 H.264。"},
+	"live-no-bframes":  {"No picture: the camera codes pictures out of their order (B-frames), which can't be sent live. It is recorded and sealed all the same; switch B-frames off to watch.", "无画面：摄像头使用 B 帧，无法实时传输。录制与签封不受影响；如需观看，请关闭 B 帧。"},
+	"live-no-codec":    {"No picture: it is coded in a way that browsers do not take live. What the recorder seals is not affected.", "无画面：其编码方式浏览器无法实时播放。记录仪的签封不受影响。"},
+	"live-no-recoding": {"No picture: re-coding it on the server broke off. What the recorder seals is not affected; the server's log says more.", "无画面：服务器转码中断。记录仪的签封不受影响，详情见服务器日志。"},
+	"live-no-aac":      {"No sound live: the camera sends it coded as AAC, which can't be sent live. It is recorded and sealed all the same.", "实时画面无声音：摄像头采用 AAC 编码，无法实时传输。录制与签封不受影响。"},
+	"live-no-audio":    {"No sound: the camera sends none.", "无声音：摄像头未提供声音。"},
 
 	"live-fact-off":        {"Duty", "在岗"},
 	"live-off-since":       {"not heard of since %s", "自 %s 起失去联络"},

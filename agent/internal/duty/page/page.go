@@ -27,6 +27,7 @@ import (
 	"strings"
 	"time"
 
+	"camseal/agent/internal/capture"
 	"camseal/agent/internal/duty"
 	"camseal/pkg/evidence"
 )
@@ -207,11 +208,11 @@ func wordsOf(err error) (int, string) {
 	switch {
 	case err == nil:
 		return http.StatusOK, ""
-	case errors.Is(err, duty.ErrRecording):
+	case errors.Is(err, capture.ErrRecording):
 		return http.StatusConflict, "recording"
-	case errors.Is(err, duty.ErrIdle):
+	case errors.Is(err, capture.ErrIdle):
 		return http.StatusConflict, "idle"
-	case errors.Is(err, duty.ErrNoCamera):
+	case errors.Is(err, capture.ErrNoCamera):
 		return http.StatusConflict, "no-camera"
 	}
 	return http.StatusInternalServerError, "failed"

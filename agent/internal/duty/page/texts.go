@@ -75,7 +75,7 @@ var texts = map[string][2]string{
 	"unsealed":  {"! waits: %d", "! 待签封：%d"},
 	"seal-not":  {"✗ see below", "✗ 见下方提示"},
 	"software":  {"! trial: no TPM", "! 试用：无 TPM"},
-	"room":      {"Memory taken", "存储已用"},
+	"room":      {"Storage used", "存储已用"},
 	"camera":    {"Camera", "摄像机"},
 	"link":      {"Link", "网络"},
 	"wifi":      {"Wi-Fi", "Wi-Fi"},
@@ -89,6 +89,7 @@ var texts = map[string][2]string{
 	"by-schedule":      {"schedule", "定时"},
 	"by-configuration": {"configuration", "配置"},
 	"by-page":          {"this page", "本页面"},
+	"by-restart":       {"restart of the agent", "程序重启"},
 
 	"troubles": {"What is wrong", "异常"},
 

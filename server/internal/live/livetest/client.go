@@ -2,13 +2,13 @@ package livetest
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
@@ -24,8 +24,13 @@ type Options struct {
 	Audio    string                      // MIME type of sound; empty: none
 	NoRepair bool                        // losses are not reported
 	Profile  string                      // profile-level-id; 640028
-	Header   http.Header                 // sent with requests
+	HTTP     *http.Client                // http.DefaultClient
 }
+
+// AAC is the MIME type of AAC in RTP (RFC 3640).
+const AAC = "audio/mpeg4-generic"
+
+const nackWindow = 2048 // packets
 
 // Session is a client's session with the relay.
 type Session struct {
@@ -34,14 +39,11 @@ type Session struct {
 	ETag   string
 	Links  []string
 	Answer string
-	header http.Header
+	http   *http.Client
 }
 
-// client makes HTTP requests; the relay's certificate is of no interest here.
-var client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 8}} //nolint:gosec // tests
-
 // Request sends a request of WHIP or WHEP and returns the answer with its body read.
-func Request(ctx context.Context, method, to, kind, body string, header http.Header) (*http.Response, string, error) {
+func Request(ctx context.Context, c *http.Client, method, to, kind, body string, header http.Header) (*http.Response, string, error) {
 	req, err := http.NewRequestWithContext(ctx, method, to, strings.NewReader(body))
 	if err != nil {
 		return nil, "", err
@@ -52,7 +54,10 @@ func Request(ctx context.Context, method, to, kind, body string, header http.Hea
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
-	resp, err := client.Do(req)
+	if c == nil {
+		c = http.DefaultClient
+	}
+	resp, err := c.Do(req)
 	if err != nil {
 		return nil, "", err
 	}
@@ -83,17 +88,14 @@ func (o Options) peer() (*webrtc.PeerConnection, error) {
 		return nil, err
 	}
 	if o.Audio != "" {
-		c := webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: o.Audio, ClockRate: 48000, Channels: 2}}
-		if o.Audio != webrtc.MimeTypeOpus {
-			c.ClockRate, c.Channels, c.PayloadType = 8000, 0, 8
-		}
+		c := webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: soundOf(o.Audio)}
 		if err := media.RegisterCodec(c, webrtc.RTPCodecTypeAudio); err != nil {
 			return nil, err
 		}
 	}
 	chain := &interceptor.Registry{}
 	if !o.NoRepair {
-		g, err := nack.NewGeneratorInterceptor()
+		g, err := nack.NewGeneratorInterceptor(nack.GeneratorSize(nackWindow), nack.GeneratorInterval(20*time.Millisecond))
 		if err != nil {
 			return nil, err
 		}
@@ -115,14 +117,26 @@ func (o Options) peer() (*webrtc.PeerConnection, error) {
 	e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	e.SetRelayAcceptanceMinWait(0)
 	e.SetPrflxAcceptanceMinWait(0)
+	e.SetSRTPReplayProtectionWindow(nackWindow)
 	if o.Engine != nil {
 		o.Engine(&e)
 	}
 	return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(e)).NewPeerConnection(o.Config)
 }
 
+func soundOf(mime string) webrtc.RTPCodecCapability {
+	c := webrtc.RTPCodecCapability{MimeType: mime, ClockRate: 48000, Channels: 2}
+	switch mime {
+	case AAC:
+		c.SDPFmtpLine = "streamtype=5;mode=AAC-hbr;profile-level-id=1;config=1190;sizelength=13;indexlength=3;indexdeltalength=3"
+	case webrtc.MimeTypePCMA, webrtc.MimeTypePCMU:
+		c.ClockRate, c.Channels = 8000, 0
+	}
+	return c
+}
+
 // join offers what pc has and takes the answer.
-func join(ctx context.Context, pc *webrtc.PeerConnection, to string, header http.Header) (*Session, error) {
+func join(ctx context.Context, pc *webrtc.PeerConnection, to string, c *http.Client) (*Session, error) {
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
 		return nil, err
@@ -136,7 +150,7 @@ func join(ctx context.Context, pc *webrtc.PeerConnection, to string, header http
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	resp, body, err := Request(ctx, http.MethodPost, to, "application/sdp", pc.LocalDescription().SDP, header)
+	resp, body, err := Request(ctx, c, http.MethodPost, to, "application/sdp", pc.LocalDescription().SDP, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -151,13 +165,16 @@ func join(ctx context.Context, pc *webrtc.PeerConnection, to string, header http
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{PC: pc, URL: session.String(), ETag: resp.Header.Get("ETag"), Links: resp.Header.Values("Link"), Answer: body, header: header}
-	return s, pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: body})
+	s := &Session{PC: pc, URL: session.String(), ETag: resp.Header.Get("ETag"), Links: resp.Header.Values("Link"), Answer: body, http: c}
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: body}); err != nil {
+		return nil, fmt.Errorf("%w; offer:\n%s\nanswer:\n%s", err, pc.LocalDescription().SDP, body)
+	}
+	return s, nil
 }
 
 // Delete ends the session as the standards say.
 func (s *Session) Delete(ctx context.Context) error {
-	resp, body, err := Request(ctx, http.MethodDelete, s.URL, "", "", s.header)
+	resp, body, err := Request(ctx, s.http, http.MethodDelete, s.URL, "", "", nil)
 	if err == nil && resp.StatusCode != http.StatusOK {
 		err = &Refused{resp.StatusCode, resp.Header, body}
 	}

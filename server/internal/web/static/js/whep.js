@@ -18,6 +18,11 @@ export function serversOf(header) {
   return servers;
 }
 
+// wordsOf is what a refusal says, which is text or JSON.
+function wordsOf(text) {
+  try { return JSON.parse(text).message; } catch { return text.trim(); }
+}
+
 // Watch asks for one stream until it is ended. It tells what happens by on(state, details): asking, connected, again, refused.
 export class Watch {
   constructor(address, stream, on) {
@@ -28,9 +33,10 @@ export class Watch {
     this.#ask();
   }
 
-  // end ends it for good, and tells the server, even while the page goes away.
-  end() {
+  // end ends it for good, and tells the server, even while the page goes away; unless who is signed out has nothing to tell it.
+  end(tell = true) {
     this.over = true;
+    if (!tell) this.session = null;
     this.#drop();
   }
 
@@ -91,7 +97,7 @@ export class Watch {
     if (r.status === 503 || r.status === 429 || r.status >= 500) return this.#again('busy', after);
     this.over = true;
     this.#drop();
-    this.on('refused', { status: r.status, why: why.trim() });
+    this.on('refused', { status: r.status, why: wordsOf(why) });
   }
 
   #again(why, after = 0) {
