@@ -116,11 +116,11 @@ func (c *cache) open() {
 	c.high = c.next
 }
 
-// rewind goes back to the last key unit, if it is held.
-func (c *cache) rewind() bool {
+// rewind goes back to the last key unit, if it is held and no more than so many bytes are since.
+func (c *cache) rewind(most int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.reading || !c.keyed {
+	if !c.reading || !c.keyed || c.bytes > most {
 		return false
 	}
 	c.next, c.waits = c.key, false

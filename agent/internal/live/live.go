@@ -348,7 +348,7 @@ func (p *Publisher) down(err error) (lasted time.Duration) {
 	}
 	p.state.Publishing, p.state.Since, p.state.Lost, p.state.Single = false, time.Time{}, 0, false
 	p.state.Trouble = p.why
-	if p.why == "" && !errors.Is(err, errChanged) {
+	if p.why == "" && !errors.Is(err, errChanged) && !errors.Is(err, context.Canceled) {
 		p.state.Trouble = explain(err)
 	}
 	p.tell()

@@ -347,7 +347,7 @@ func (s *session) send(ctx context.Context) error {
 }
 
 // resend answers a receiver that lost its pictures. The camera can't be made to give a key unit, so the last one is sent once more, with all
-// that followed it, since what comes next can't be decoded without; at most once a second.
+// that followed it, since what comes next can't be decoded without; at most once a second, and only while that is little for the link.
 func (s *session) resend() {
 	select {
 	case <-s.asked:
@@ -355,7 +355,7 @@ func (s *session) resend() {
 		return
 	}
 	now := s.p.c.Now()
-	if now.Sub(s.resent) >= resendAtMost && s.p.cache.rewind() {
+	if now.Sub(s.resent) >= resendAtMost && s.p.cache.rewind(s.pace.share()) {
 		s.resent = now
 	}
 }
