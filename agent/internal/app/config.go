@@ -23,6 +23,7 @@ type settings struct {
 	ChunkSize    configfile.Size `help:"Bytes of a chunk." default:"8MiB"`
 	SpoolMax     configfile.Size `help:"Bytes of footage held at most; 0: as much as the disk takes." default:"0"`
 	SpoolReserve configfile.Size `help:"Bytes of the disk that footage leaves free." default:"256MiB"`
+	SpoolAlarm   int             `help:"Per cent of that which is an alarm." default:"80"`
 	Settle       time.Duration   `help:"How long a file must not have changed before it is read." default:"3s"`
 	Readers      int             `help:"Files read at once." default:"2"`
 	Uploads      int             `help:"Chunks sent at once." default:"4"`
@@ -57,6 +58,8 @@ func (s *settings) check() error {
 		return usagef("chunk-size: %d is not between 4KiB and 64MiB", s.ChunkSize)
 	case s.SpoolMax != 0 && s.SpoolMax < 2*s.ChunkSize:
 		return usagef("spool-max: %d holds not even two chunks of %d bytes", s.SpoolMax, s.ChunkSize)
+	case s.SpoolAlarm < 1 || s.SpoolAlarm > 99:
+		return usagef("spool-alarm: %d is not between 1 and 99 per cent", s.SpoolAlarm)
 	case s.Readers < 1 || s.Readers > 64:
 		return usagef("readers: %d is not between 1 and 64", s.Readers)
 	case s.Uploads < 1 || s.Uploads > 64:

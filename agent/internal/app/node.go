@@ -176,7 +176,7 @@ func (n *node) newUplink() (*uplink.Uplink, error) {
 	if err != nil {
 		return nil, err
 	}
-	return uplink.New(uplink.Config{Spool: n.spool, Client: n.client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Rates: n.set.rates(), Now: now, Logger: n.log,
+	return uplink.New(uplink.Config{Spool: n.spool, Client: n.client, Log: log, Server: n.set.Server, Uploads: n.set.Uploads, Rates: n.set.rates(), FullAlarm: n.set.SpoolAlarm, Now: now, Logger: n.log,
 		Renewed: n.renewed, GoOn: n.goOn, Again: n.queueAgain}), nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"camseal/agent/internal/feed"
 	"camseal/agent/internal/live"
 	"camseal/agent/internal/uplink"
+	"camseal/pkg/evidence"
 )
 
 // capturer is an agent on a recorder: its camera's feed goes to capture and to live viewing, and duty controls both.
@@ -94,7 +95,7 @@ func (r *capturer) assemble() error {
 		return err
 	}
 	d := duty.Config{Station: cmp.Or(s.Station, s.Recorder, host), Capture: r.capture, Server: n.client, Health: n.recorderHealth, Prefer: n.uplink.Prefer,
-		SetLink: n.uplink.SetLink, Journal: s.path("commands.jsonl"), Now: now, Log: n.log, Always: s.CaptureAlways, Schedule: s.schedule, Link: s.Link,
+		SetLink: n.uplink.SetLink, Journal: s.path("commands.jsonl"), Now: now, Log: n.log, Always: s.CaptureAlways, Resume: n.cutOff(), Schedule: s.schedule, Link: s.Link,
 		Keys: duty.Keys{Path: s.KeyEvents, Toggle: s.KeyCode, Mark: s.KeyMark, Header: s.KeyHeader}, Position: s.Position, Indicator: s.Indicator}
 	if s.Live {
 		r.live = live.New(live.Config{Send: n.client.Send, Now: now, Log: n.log})
@@ -108,6 +109,28 @@ func (r *capturer) assemble() error {
 		r.sinks = append(r.sinks, r.live)
 	}
 	return nil
+}
+
+// cutOff reports whether an earlier run was recording when it died, a short while ago by this machine's clock.
+func (n *node) cutOff() bool {
+	for _, id := range n.found.Open {
+		rec, err := n.spool.Recording(id)
+		if err != nil || !rec.Live || rec.Closed {
+			continue
+		}
+		line, err := n.spool.Statement(rec.Last)
+		if err != nil {
+			continue
+		}
+		last, _, err := evidence.ParseUnverified(line)
+		if err != nil {
+			continue
+		}
+		if ago := now().UnixMilli() - int64(last.At); ago >= 0 && ago <= n.set.CaptureResume.Milliseconds() && n.set.CaptureResume > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // publishing is live viewing as duty sees it.
@@ -210,12 +233,9 @@ func (n *node) recorderHealth(ctx context.Context) duty.Health {
 	return h
 }
 
-// cameraAlarm is how long a camera may be away before a person should know.
-const cameraAlarm = 10 * time.Second
-
 // alarms are what a person should know of the camera and the capture.
 func (r *capturer) alarms() (out []uplink.Alarm) {
-	if gone := r.duty.Gone(); !gone.IsZero() && now().Sub(gone) > cameraAlarm {
+	if gone := r.duty.Gone(); !gone.IsZero() {
 		out = append(out, uplink.Alarm{Key: "camera", Since: gone, What: "the camera sends nothing", Kept: "everything recorded so far is kept",
 			Do: "look at the camera, its cable and its address; it is asked again by itself"})
 	}

@@ -153,8 +153,18 @@ func (d *onDuty) recording(what string, holds func(*uplinktest.Recording) bool) 
 }
 
 // orders has the server give these commands, and returns what notes the results.
-func (s *site) orders(commands *[]transport.Command, mu *sync.Mutex, results map[uint64]transport.Result) {
+func (s *site) orders(commands *[]transport.Command, mu *sync.Mutex, results map[uint64]transport.Result) (offers chan string) {
+	offers = make(chan string, 1)
 	s.server.Intercept(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/v1/live/whip" {
+			sdp, _ := io.ReadAll(r.Body)
+			select {
+			case offers <- string(sdp):
+			default:
+			}
+			uplinktest.Refuse(w, http.StatusServiceUnavailable, transport.CodeUnavailable)
+			return true
+		}
 		if r.URL.Path != "/v1/orders" {
 			return false
 		}
@@ -177,6 +187,7 @@ func (s *site) orders(commands *[]transport.Command, mu *sync.Mutex, results map
 		_ = json.NewEncoder(w).Encode(o)
 		return true
 	})
+	return offers
 }
 
 // A recorder with a camera that wants a password captures from a press of its button to an order of the server, and what comes to the server plays; stopped
@@ -195,7 +206,7 @@ func TestRecorder(t *testing.T) {
 	var mu sync.Mutex
 	var commands []transport.Command
 	results := map[uint64]transport.Result{}
-	s.orders(&commands, &mu, results)
+	offers := s.orders(&commands, &mu, results)
 	order := func(c transport.Command) transport.Result {
 		t.Helper()
 		mu.Lock()
@@ -215,14 +226,14 @@ func TestRecorder(t *testing.T) {
 	password := write(t, filepath.Join(t.TempDir(), "password"), []byte("s3cret-of-camera\n"))
 	lamp := write(t, filepath.Join(t.TempDir(), "lamp"), nil)
 	d := s.onDuty("--camera", "rtsp://officer@"+camera.Address()+"/stream", "--camera-password-file", password, "--pre-event", "4s", "--segment", "1s", "--indicator", lamp,
-		"--link", "wifi", "--no-live")
+		"--link", "wifi")
 	await(t, "the camera, and something in the buffer", func() bool {
 		st := d.state()
 		return st.Video == "h264" && st.Width == 640 && st.Audio == "pcma" && st.Buffered > 1
 	})
 	d.post("start")
 	d.post("mark")
-	r := d.recording("five chunks at the server", func(r *uplinktest.Recording) bool { return len(r.Bytes) >= 5 && r.Stored > 0 || len(r.Bytes) >= 7 })
+	r := d.recording("five chunks at the server", func(r *uplinktest.Recording) bool { return len(r.Bytes) >= 5 })
 	if r.Opened.Mode != evidence.ModeCapture {
 		t.Errorf("mode %s", r.Opened.Mode)
 	}
@@ -235,8 +246,15 @@ func TestRecorder(t *testing.T) {
 			t.Errorf("status says nothing of %q: %d\n%s%s", want, code, out, errs)
 		}
 	}
-	if res := order(transport.Command{Kind: transport.CommandLive}); res.Done || !strings.Contains(res.Text, "switched off") {
+	if res := order(transport.Command{Kind: transport.CommandLive}); !res.Done {
 		t.Errorf("live: %+v", res)
+	}
+	if sdp := <-offers; !strings.Contains(sdp, "H264/90000") || !d.state().LiveOn {
+		t.Errorf("offered: %s", sdp)
+	}
+	await(t, "that the server refuses it is said", func() bool { return len(d.state().Troubles) == 1 })
+	if res := order(transport.Command{Kind: transport.CommandLiveEnd}); !res.Done || d.state().LiveOn {
+		t.Errorf("live-end: %+v", res)
 	}
 	if res := order(transport.Command{Kind: transport.CommandStop}); !res.Done || res.Rec == nil {
 		t.Errorf("stop: %+v", res)
@@ -264,8 +282,8 @@ func TestRecorder(t *testing.T) {
 	}
 	again := s.onDuty("--camera", filepath.Join(t.TempDir(), "nothing")) // a camera that is not there: what was captured is brought to its end all the same
 	r = again.recording("its end", func(r *uplinktest.Recording) bool { return r.Close != nil && len(r.Bytes) == len(r.Chunks) })
-	if r.Close.Why != evidence.WhyInterrupted {
-		t.Errorf("closed as %s", r.Close.Why)
+	if r.Close.Why != evidence.WhyInterrupted || len(r.Faults) != 1 || r.Faults[0].Detail != "the agent was stopped while it recorded" {
+		t.Errorf("closed as %s, faults %+v", r.Close.Why, r.Faults)
 	}
 	plays(t, r.Whole())
 	await(t, "the missing camera is an alarm", func() bool {
@@ -320,5 +338,49 @@ func TestRecorderSettings(t *testing.T) {
 	}
 	if err := c.settings.check(); err != nil || c.Live || len(c.schedule) != 2 || c.rates()["mobile"] != 64<<10 {
 		t.Errorf("read from YAML: %+v, %v", c.recorderSettings, err)
+	}
+}
+
+// An agent that dies while it records goes on by itself at the next start: what there was is brought to its end as interrupted, and another recording begins.
+func TestRecorderKilled(t *testing.T) {
+	camera, err := rtsp.Start(t.Context(), rtsp.Config{User: "officer", Password: "s3cret-of-camera", Size: "640x360", Bitrate: "500k", GOP: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := camera.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := newSite(t, "software")
+	flags := []string{"--camera", "rtsp://officer@" + camera.Address() + "/stream", "--camera-password-file", write(t, filepath.Join(t.TempDir(), "password"), []byte("s3cret-of-camera")),
+		"--segment", "1s", "--speech", "none", "--no-live"}
+	cmd := s.process("run", append(flags, "--capture-listen", "", "--capture-always")...)
+	var log said
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	killed := &onDuty{site: s}
+	first := killed.recording("chunks of the first run", func(r *uplinktest.Recording) bool { return len(r.Bytes) >= 3 })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Fatalf("it was not killed: %s", log.String())
+	}
+	again := s.onDuty(flags...)
+	await(t, "it records again", func() bool { st := again.state(); return st.Recording != nil && st.BegunBy == duty.ByRestart })
+	await(t, "the first one's end", func() (ok bool) {
+		s.server.With(func() { ok = first.Close != nil && len(first.Bytes) == len(first.Chunks) })
+		return ok
+	})
+	if first.Close.Why != evidence.WhyInterrupted {
+		t.Errorf("closed as %s", first.Close.Why)
+	}
+	plays(t, first.Whole())
+	again.post("stop")
+	if st := again.state(); st.Recording != nil {
+		t.Errorf("it records on: %+v", st)
 	}
 }

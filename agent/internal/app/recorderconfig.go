@@ -22,6 +22,7 @@ type recorderSettings struct {
 	Segment            time.Duration   `help:"Least length of a segment; it ends at the next keyframe." default:"2s"`
 	CaptureLength      time.Duration   `help:"Length after which a recording is ended and gone on with in another one." default:"30m"`
 	CaptureAlways      bool            `help:"Record whenever the agent runs and the camera is there."`
+	CaptureResume      time.Duration   `help:"An agent that died while it recorded, and is back within this time, records again by itself. 0: never." default:"2m"`
 	CaptureSchedule    []string        `sep:"none" help:"Times to record at, by the machine's time zone, such as 'Mon-Fri 08:00-18:00'." placeholder:"TIMES"`
 	CaptureListen      string          `help:"Address of the page and the HTTP interface on the recorder; of this machine only. Empty: none." default:"127.0.0.1:8091" placeholder:"HOST:PORT"`
 	HeaderMax          time.Duration   `help:"Longest spoken header." default:"60s"`
@@ -59,6 +60,8 @@ func (s *recorderSettings) check() (err error) {
 		return usagef("segment: %s is not between 500ms and 30s", s.Segment)
 	case s.CaptureLength < time.Minute || s.CaptureLength > 24*time.Hour:
 		return usagef("capture-length: %s is not between 1m and 24h", s.CaptureLength)
+	case s.CaptureResume < 0 || s.CaptureResume > time.Hour:
+		return usagef("capture-resume: %s is not between 0 and 1h", s.CaptureResume)
 	case s.HeaderMax <= 0 || s.HeaderMax > 10*time.Minute:
 		return usagef("header-max: %s is not a time up to 10m", s.HeaderMax)
 	case !s.captures() && (s.CaptureAlways || len(s.schedule) > 0 || s.KeyEvents != ""):

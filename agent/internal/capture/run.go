@@ -63,6 +63,7 @@ func (r *Recorder) Run(ctx context.Context) error {
 func (r *Recorder) end(every <-chan time.Time) error {
 	r.takeIn()
 	if t := r.current(); t != nil {
+		r.sayLater(t, &evidence.Fault{Why: evidence.WhyInterrupted, Detail: "the agent was stopped while it recorded"})
 		r.finish(t, evidence.WhyInterrupted)
 	}
 	r.pump()

@@ -24,6 +24,7 @@ const (
 	ByKey      = "key"                      // the key-event file
 	BySchedule = "schedule"                 // the configured times
 	ByAlways   = "configuration"            // capture-always
+	ByRestart  = "restart of the agent"     // that died while it recorded
 	ByPage     = "web page on the recorder" // a person at its display
 )
 
@@ -83,6 +84,7 @@ type Config struct {
 	Now      func() time.Time
 	Log      *slog.Logger
 	Always   bool     // record whenever the agent runs
+	Resume   bool     // an earlier run died while it recorded: record again, once
 	Schedule Schedule // record at these times; nil: none
 
 	Link      string // wifi, mobile, dock, or auto:FILE
@@ -103,7 +105,7 @@ type Duty struct {
 	troubles map[string]string // by what has it
 	online   bool              // the server answered the last report
 	watched  int
-	wanted   bool   // a schedule, or the configuration, wants a recording, and nobody has ended it
+	wanted   string // who wants a recording, and nobody has ended it: ByAlways, BySchedule, ByRestart; empty: none of them
 	begunBy  string // who began the recording
 	link     string
 	gone     time.Time // since when the camera has sent nothing; zero: it sends
@@ -221,7 +223,7 @@ func (d *Duty) Stop(ctx context.Context, by string) (evidence.RecordingID, error
 	by = clean(by, maxBy)
 	d.mu.Lock()
 	waited := d.wanted
-	d.wanted = false
+	d.wanted = ""
 	d.mu.Unlock()
 	rec, err := d.Capture.Stop(ctx, by)
 	if err != nil {

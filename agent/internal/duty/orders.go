@@ -20,7 +20,8 @@ const (
 	letGo       = 5 * time.Second        // how long an overtaken report may stay unanswered
 	firstWait   = 500 * time.Millisecond // after a failure; it doubles
 	longestWait = 10 * time.Second
-	refusedWait = time.Minute // after a refusal, such as of a server that does not know this route
+	idleWait    = 2 * time.Second // after answers that come at once and say nothing
+	refusedWait = time.Minute     // after a refusal, such as of a server that does not know this route
 )
 
 // maxUnder is how many reports may be on their way at once.
@@ -169,7 +170,7 @@ func (t *talk) take(ctx context.Context, a *asked) time.Duration {
 	t.update(func() { t.online, t.watched = true, watched })
 	if came == 0 && watched == a.report.Watched && t.Now().Sub(a.at) < time.Second {
 		t.idle++
-		return min(reportGap<<min(t.idle, 8), longestWait)
+		return min(reportGap<<min(t.idle, 8), idleWait)
 	}
 	t.idle = 0
 	return reportGap

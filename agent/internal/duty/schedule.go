@@ -156,25 +156,36 @@ func sameWall(a, b time.Time) bool {
 // keepEvery is how often the schedule is looked at; the clock may be set at any time.
 const keepEvery = time.Second
 
+// resumeTime is how long the camera is waited for after a restart, to record again.
+const resumeTime = 2 * time.Minute
+
 // keep records while the schedule or the configuration wants it. A recording that ends by itself is followed by another one; one that
 // somebody ended is not, until the next turn.
 func (d *Duty) keep(ctx context.Context) {
-	if !d.Always && len(d.Schedule) == 0 {
+	if !d.Always && !d.Resume && len(d.Schedule) == 0 {
 		return
+	}
+	by := BySchedule
+	if d.Always {
+		by = ByAlways
+	}
+	if d.Resume {
+		d.update(func() { d.wanted = ByRestart })
 	}
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
-	in := false
+	in, begun := false, d.Now()
 	for {
 		was := in
 		in = d.Always || d.Schedule.Within(d.Now().Local())
-		if in != was {
-			d.update(func() { d.wanted = in })
-		}
-		if was && !in {
+		switch {
+		case in && !was:
+			d.update(func() { d.wanted = by })
+		case was && !in:
+			d.update(func() { d.wanted = "" })
 			d.endScheduled(ctx)
 		}
-		d.beginWanted(ctx)
+		d.beginWanted(ctx, d.Now().Sub(begun) > resumeTime)
 		select {
 		case <-ctx.Done():
 			return
@@ -196,22 +207,30 @@ func (d *Duty) endScheduled(ctx context.Context) {
 	}
 }
 
-func (d *Duty) beginWanted(ctx context.Context) {
+// beginWanted begins what is wanted and is not there. late: what a restart wants is not any more.
+func (d *Duty) beginWanted(ctx context.Context, late bool) {
 	d.mu.Lock()
-	wanted := d.wanted
+	by := d.wanted
+	if by == ByRestart && late {
+		by, d.wanted = "", ""
+	}
 	d.mu.Unlock()
-	if st := d.Capture.State(); !wanted || st.Recording != nil || len(st.Tracks) == 0 || !d.Gone().IsZero() {
+	if st := d.Capture.State(); by == "" || st.Recording != nil || len(st.Tracks) == 0 || !d.Gone().IsZero() {
 		return
 	}
-	by := BySchedule
-	if d.Always {
-		by = ByAlways
-	}
-	switch _, err := d.Start(ctx, by); {
+	_, err := d.Start(ctx, by)
+	switch {
 	case err == nil || errors.Is(err, capture.ErrRecording):
 		d.trouble("schedule", "")
 	case errors.Is(err, capture.ErrNoCamera) || ctx.Err() != nil:
 	default:
 		d.trouble("schedule", "a recording should be made now and can't be begun: "+err.Error())
+	}
+	if err == nil && by == ByRestart {
+		d.mu.Lock()
+		if d.wanted == ByRestart {
+			d.wanted = ""
+		}
+		d.mu.Unlock()
 	}
 }

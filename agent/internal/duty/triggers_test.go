@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"camseal/agent/internal/capture"
+	"camseal/agent/internal/feed"
 	"camseal/pkg/evidence"
 )
 
@@ -149,6 +151,82 @@ func TestScheduleRecords(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A camera that was there and sends nothing any more is no camera: nothing is begun for it, and it is told.
+func TestCameraGoes(t *testing.T) {
+	path := journalPath(t)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, path, func(c *Config) { c.Always = true })
+		sink := r.Feed()
+		ctx, stop := context.WithCancel(t.Context())
+		var parts sync.WaitGroup
+		parts.Go(func() { r.watch(ctx) })
+		parts.Go(func() { r.keep(ctx) })
+		<-time.After(5 * time.Second)
+		sink.Unit(feed.Unit{})
+		<-time.After(5 * time.Second)
+		if st := r.State(ctx); !st.Camera() || st.Recording == nil || st.BegunBy != ByAlways {
+			t.Errorf("with a camera: %+v", st)
+		}
+		<-time.After(5 * time.Second)
+		r.capture.set(func() { r.capture.st.Recording = nil })
+		<-time.After(5 * time.Second)
+		if st := r.State(ctx); st.Camera() || st.Recording != nil || r.Gone().IsZero() {
+			t.Errorf("without: %+v", st)
+		}
+		sink.Unit(feed.Unit{})
+		<-time.After(3 * time.Second)
+		if st := r.State(ctx); !st.Camera() || st.Recording == nil {
+			t.Errorf("with it again: %+v", st)
+		}
+		stop()
+		parts.Wait()
+		if err := r.journal.close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// What was being recorded when the agent died is gone on with once, if the camera comes soon and nobody ends it.
+func TestResume(t *testing.T) {
+	for name, c := range map[string]struct {
+		camera time.Duration // when it comes
+		stop   bool          // somebody says so before
+		want   []string
+	}{
+		"soon":  {30 * time.Second, false, []string{"start restart of the agent"}},
+		"late":  {3 * time.Minute, false, nil},
+		"ended": {30 * time.Second, true, []string{"stop button"}},
+	} {
+		path := journalPath(t)
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil, path, func(c *Config) { c.Resume = true })
+			r.capture.camera(false)
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() { r.keep(ctx); close(done) }()
+			<-time.After(10 * time.Second)
+			if c.stop {
+				if _, err := r.Stop(ctx, ByButton); !errors.Is(err, capture.ErrIdle) {
+					t.Error(err)
+				}
+			}
+			<-time.After(c.camera)
+			r.capture.camera(true)
+			<-time.After(10 * time.Second)
+			r.capture.set(func() { r.capture.st.Recording = nil }) // by itself: it is not begun a second time
+			<-time.After(10 * time.Second)
+			if got := r.capture.calls(); !slices.Equal(got, c.want) {
+				t.Errorf("%s: %q", name, got)
+			}
+			stop()
+			<-done
+			if err := r.journal.close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
 }
 
 func fifo(t *testing.T, path string) *os.File {

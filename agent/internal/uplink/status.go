@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -105,7 +106,7 @@ func (u *Uplink) Behind() (n int) {
 
 const (
 	keyFilling = "filling"
-	fullAlarm  = 80 // percent of the spool from which a person should know
+	fullAlarm  = 80 // percent of the spool from which a person should know, if Config says nothing else
 )
 
 // filling has people know, ahead of its end, that the spool fills with what the server does not take.
@@ -114,12 +115,12 @@ func (u *Uplink) filling(ctx context.Context) {
 	if err != nil {
 		return // whoever writes next says so
 	}
-	size := st.Held + st.Free
-	if size == 0 || st.Held*100 < size*fullAlarm {
+	size, percent := st.Held+st.Free, int64(cmp.Or(u.FullAlarm, fullAlarm))
+	if size == 0 || st.Held*100 < size*percent {
 		u.alarms.clear(ctx, keyFilling)
 		return
 	}
-	u.alarms.raise(ctx, Alarm{Key: keyFilling, What: fmt.Sprintf("more than %d %% of this machine's room for footage holds what the server has not confirmed", fullAlarm),
+	u.alarms.raise(ctx, Alarm{Key: keyFilling, What: fmt.Sprintf("more than %d %% of this machine's room for footage holds what the server has not confirmed", percent),
 		Kept: "all of it is kept, nothing is written over; when the room is used up, nothing more is taken in until there is some again",
 		Do:   "bring back the way to the server, or bring this machine to its dock, before the room is used up"})
 }

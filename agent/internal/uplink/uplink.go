@@ -40,6 +40,8 @@ type Config struct {
 	Now     func() time.Time
 	Logger  *slog.Logger
 
+	FullAlarm int // percent of the spool that are taken, from which on that is an alarm; 0: 80
+
 	// Renewed keeps a certificate that the server issued anew, durably, and returns what to show the server from then on; nil: none
 	// is asked for.
 	Renewed func(der []byte) (tls.Certificate, error)

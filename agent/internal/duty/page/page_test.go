@@ -222,7 +222,7 @@ func TestTextsAreComplete(t *testing.T) {
 		used[m[1]] = true
 	}
 	for prefix, keys := range map[string][]string{"": {"recording", "ready", "no-camera", "wifi", "mobile", "dock", "sorry-host", "sorry-other", "sorry-much", "sorry-none", "sorry-busy",
-		"by-button", "by-key", "by-schedule", "by-configuration", "by-page"}, "do-": {"recording", "ready", "no-camera"}, "said-": {"start", "stop", "mark", "header-end"},
+		"by-button", "by-key", "by-schedule", "by-configuration", "by-page", "by-restart"}, "do-": {"recording", "ready", "no-camera"}, "said-": {"start", "stop", "mark", "header-end"},
 		"wrong-": {"recording", "idle", "no-camera", "failed"}} {
 		for _, k := range keys {
 			used[prefix+k] = true

@@ -89,6 +89,7 @@ var texts = map[string][2]string{
 	"by-schedule":      {"schedule", "定时"},
 	"by-configuration": {"configuration", "配置"},
 	"by-page":          {"this page", "本页面"},
+	"by-restart":       {"restart of the agent", "程序重启"},
 
 	"troubles": {"What is wrong", "异常"},
 

@@ -120,7 +120,8 @@ func (v view) camera() string {
 
 // by puts the recorder's own ways into words; a person at the server stands as named there.
 func (v view) by() string {
-	key, ok := map[string]string{duty.ByButton: "by-button", duty.ByKey: "by-key", duty.BySchedule: "by-schedule", duty.ByAlways: "by-configuration", duty.ByPage: "by-page"}[v.S.BegunBy]
+	key, ok := map[string]string{duty.ByButton: "by-button", duty.ByKey: "by-key", duty.BySchedule: "by-schedule", duty.ByAlways: "by-configuration", duty.ByPage: "by-page",
+		duty.ByRestart: "by-restart"}[v.S.BegunBy]
 	if !ok {
 		return v.S.BegunBy
 	}
