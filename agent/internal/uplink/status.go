@@ -56,6 +56,10 @@ func (u *Uplink) about(id evidence.RecordingID) about {
 	}
 	a := about{opened: r.OpenSeq, captured: r.Mode == evidence.ModeCapture}
 	a.important = r.Docked != nil && r.Docked.Important || a.captured && r.Marks > 0
+	if a.newest = a.important && a.captured; a.newest && !r.Closed { // what has not its beginning at the server frees no room
+		tight, _, err := u.tight()
+		a.newest = err == nil && !tight
+	}
 	return a
 }
 
