@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,14 +18,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"camseal/server/internal/live/livetest"
 )
 
 const film = "/usr/share/forensics-samples/original-files/movie1/VID_20191220_170832.mp4"
-
-const viewerBuffer = 1 << 20 // bytes, of the kernel's for each client
 
 // step is what so many viewers at once meant.
 type step struct {
@@ -164,16 +159,7 @@ func with(ctx context.Context, base string, n int, span time.Duration) (step, er
 	s := step{Viewers: n}
 	var all []*livetest.Viewer
 	for range n {
-		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return s, err
-		}
-		defer conn.Close()                                       //nolint:errcheck // only read from
-		if err := conn.SetReadBuffer(viewerBuffer); err != nil { // what is lost is to be the relay's loss, and not that of a client that was not given the processor
-			return s, err
-		}
-		v, err := livetest.Watch(ctx, base+"/whep/bench", false, livetest.Options{NoRepair: true,
-			Engine: func(e *webrtc.SettingEngine) { e.SetICEUDPMux(webrtc.NewICEUDPMux(nil, conn)) }})
+		v, err := livetest.Watch(ctx, base+"/whep/bench", false, livetest.Options{NoRepair: true})
 		if err != nil {
 			return s, err
 		}
