@@ -7,6 +7,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
@@ -108,12 +109,20 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the process ends
-	var r result
+	r, err := figures(ctx, base, numbers, span)
+	if err := errors.Join(err, p.Stop()); err != nil {
+		return err
+	}
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "\t")
+	return e.Encode(r)
+}
+
+func figures(ctx context.Context, base string, numbers []string, span time.Duration) (r result, err error) {
 	for range 20 {
 		ms, err := first(ctx, base)
 		if err != nil {
-			return err
+			return r, err
 		}
 		r.First = append(r.First, ms)
 	}
@@ -122,11 +131,11 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 	for _, n := range numbers {
 		n, err := strconv.Atoi(n)
 		if err != nil {
-			return err
+			return r, err
 		}
 		s, err := with(ctx, base, n, span)
 		if err != nil {
-			return err
+			return r, err
 		}
 		fmt.Fprintf(os.Stderr, "%+v\n", s)
 		r.Steps = append(r.Steps, s)
@@ -136,9 +145,7 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 		}
 		r.Enough = n
 	}
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "\t")
-	return e.Encode(r)
+	return r, nil
 }
 
 // first is how long one viewer's first keyframe took, ms.
