@@ -217,7 +217,7 @@ const (
 	WhyGap          = "gap"
 	WhyClockJump    = "clock-jump"
 	WhyDiskFull     = "disk-full"
-	WhyTPM          = "tpm" // the TPM was found in a state that no own head explains
+	WhyTPM          = "tpm" // the TPM was found in a state that no own head explains; of a recording: it did not answer when that began
 )
 
 // Fault says that something went wrong. Chunks are indexes declared lost; offset and size are bytes of the source.

@@ -13,6 +13,9 @@ const (
 	MaxCommands = 32               // commands in one answer
 )
 
+// HeaderRecodes stands in what the WHIP endpoint answers, OPTIONS too, where the server codes anew what WebRTC can't carry: B-frames and AAC.
+const HeaderRecodes = "Camseal-Recodes"
+
 // Report is what a recorder on duty says of itself: POST /v1/orders. The answer, Orders, comes as soon as there is something new to say, or
 // after OrdersWait; then the recorder reports again, at once. A recorder whose state changes drops the request under way and reports anew.
 type Report struct {

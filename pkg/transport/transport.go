@@ -17,8 +17,10 @@
 //	                                               may begin with those of earlier statements (Owed names them); those
 //	                                               that the server has already are passed over. Answer Accepted
 //	PUT  /v1/recordings/{rec}/chunks/{index}       the chunk's bytes, with Content-Length; idempotent; 204
-//	POST /v1/recordings/{rec}/stored               asks for a stored receipt of the chunks so far; answer Stored,
-//	                                               or 409 chunks-missing with Wanted
+//	POST /v1/recordings/{rec}/stored               asks for a stored receipt of the chunks so far (while the recording is
+//	                                               open: of those from the first one on that are there, if they are more
+//	                                               than the newest receipt has); answer Stored, or 409 chunks-missing with
+//	                                               Wanted
 //	GET  /v1/register                              answer Register, with an ETag; 304 with If-None-Match; 204: there is none
 //	POST /v1/known                                 KnownRequest; answer KnownAnswer
 //	POST /v1/orders                                Report of a recorder on duty; answer Orders, when there is something new

@@ -82,15 +82,15 @@ func (d *demo) play(ctx context.Context, once bool) error {
 // begin starts camera and agent in the recorder's own network, and a recording.
 func (d *demo) begin(ctx context.Context) (err error) {
 	d.next("Starting a recorder with a network of its own: its camera plays real footage by RTSP, and the agent on it takes that in")
-	args := []string{"-listen", "127.0.0.1:8554", "-size", "640x360", "-bitrate", "1M"}
+	args := []string{"--listen", "127.0.0.1:8554", "--size", "640x360", "--bitrate", "1M"}
 	if d.file != "" {
-		args = append(args, "-file", d.file)
+		args = append(args, "--file", d.file)
 	}
 	if _, err := d.start(ctx, "camera", args...); err != nil {
 		return err
 	}
 	agent := []string{"run", "--state", d.path("agent"), "--tpm", "swtpm:" + d.path("tpm.sock"), "--log-key", d.path("server/log.vkey"), "--server", "https://" + d.api,
-		"--ca", d.path("server/ca.pem"), "--recorder", "DEMO0001", "--station", "Demo recorder", "--camera", "rtsp://127.0.0.1:8554/", "--pre-event", "6s", "--speech", "none",
+		"--ca", d.path("server/ca.pem"), "--recorder", "DEMO0001", "--station", "Demo recorder", "--camera", "rtsp://127.0.0.1:8554/stream", "--pre-event", "6s", "--speech", "none",
 		"--header-max", "5s", "--link", "wifi", "--lang", "en"}
 	if _, err := d.start(ctx, "camseal-agent", agent...); err != nil {
 		return err

@@ -128,7 +128,8 @@ type Recorder struct {
 	takes    []*take    // being opened and written, in order; the last one may still grow
 	newest   time.Duration
 	lastUnit time.Duration // elapsed, when it came
-	voice    *voice        // the spoken header under way
+	intaking bool
+	voice    *voice // the spoken header under way
 	clock    clock
 	troubles troubles
 	feedSays string // newest trouble of the feed
@@ -207,7 +208,7 @@ func (r *Recorder) Start(ctx context.Context, by string) (id evidence.RecordingI
 		id = t.id
 		t.ahead, r.ring = r.ring, nil
 		if r.cut.seg != nil && len(t.ahead) > 0 {
-			t.begun = t.begun.Add(-max(0, r.newest-t.ahead[0].start))
+			t.begun = t.begun.Add(-max(0, r.newest-t.ahead[0].start+r.elapsed()-r.lastUnit))
 		}
 		r.hear(t)
 		r.config.Log.InfoContext(ctx, "recording starts", slog.String("rec", id.String()), slog.String("by", by))

@@ -22,6 +22,7 @@ import (
 
 // What is recorded is one file that plays, all of it, and its statements hold by the verifier's rules.
 func TestRecordsWhatPlays(t *testing.T) {
+	t.Parallel()
 	for name, coding := range map[string][]string{
 		"h264":      plain,
 		"reordered": {"-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-bf", "2", "-c:a", "aac"},
@@ -105,6 +106,7 @@ func inOrder(all map[evidence.RecordingID]recording) (out []recording) {
 // Another picture size, and a recording that grows too long, end the recording; the next one continues it, and has the header too. Nothing in
 // between is lost.
 func TestGoesOnInAnother(t *testing.T) {
+	t.Parallel()
 	c := footage(t, "9", plain...)
 	other := footage(t, "3", append(slices.Clone(plain), "-s", "160x90")...).later(9 * time.Second)
 	g := newSoftRig(t, func(c *Config) { c.Length, c.Buffer = 4*time.Second, 0 })
@@ -142,6 +144,7 @@ func TestGoesOnInAnother(t *testing.T) {
 
 // While the TPM hangs, the footage is kept as an import, and says so; nothing is lost of it.
 func TestTPMHangs(t *testing.T) {
+	t.Parallel()
 	c := footage(t, "9", plain...)
 	g := newRig(t, func(c *Config) { c.CountWait = 500 * time.Millisecond })
 	g.start()
@@ -172,6 +175,7 @@ func TestTPMHangs(t *testing.T) {
 // A clock that is set back is said, and neither stops the recording nor changes its times; beats come while no segment ends; a camera that
 // complains without end does not fill the chain.
 func TestClockBeatsAndTroubles(t *testing.T) {
+	t.Parallel()
 	var off atomic.Int64
 	c := footage(t, "9", plain...)
 	g := newSoftRig(t, func(c *Config) {
@@ -206,6 +210,7 @@ func TestClockBeatsAndTroubles(t *testing.T) {
 
 // When the spool is full, what is recorded is kept, what is left out is said once, and it goes on by itself when there is room.
 func TestSpoolFull(t *testing.T) {
+	t.Parallel()
 	c := footage(t, "9", plain...).twice()
 	g := newSoftRig(t, func(c *Config) { c.Buffer = 0 })
 	must(t, g.spool.Close())
@@ -255,6 +260,7 @@ func (e ear) Listen(_ context.Context, f *os.File, _ *transport.Register) (heade
 
 // The spoken header ends with silence after it; what was heard is a claim, and the recording goes on waiting for one that is confirmed.
 func TestSpokenHeader(t *testing.T) {
+	t.Parallel()
 	c := footage(t, "9", plain...)
 	g := newSoftRig(t, func(c *Config) { c.ListenEvery, c.Listen = 300*time.Millisecond, ear{t} })
 	g.start()

@@ -28,11 +28,16 @@ type clip struct {
 	frames int
 }
 
-var clips sync.Map
+var (
+	clips  sync.Map
+	making sync.Mutex
+)
 
 // footage makes a clip of some seconds, once for each way of coding it.
 func footage(t testing.TB, seconds string, coding ...string) *clip {
 	t.Helper()
+	making.Lock()
+	defer making.Unlock()
 	name := seconds + strings.Join(coding, " ")
 	if c, ok := clips.Load(name); ok {
 		return c.(*clip)
@@ -83,7 +88,7 @@ func demux(t testing.TB, b []byte) *clip {
 		case *codecs.MPEG4Audio:
 			raw, err := k.Config.Marshal()
 			must(t, err)
-			c.tracks = append(c.tracks, feed.Track{Codec: feed.AAC, Params: [][]byte{raw}, Rate: k.Config.SampleRate, Channels: k.Config.ChannelCount})
+			c.tracks = append(c.tracks, feed.Track{Codec: feed.AAC, Params: [][]byte{raw}, Rate: k.Config.SampleRate, Channels: int(k.Config.ChannelConfig)})
 		}
 	}
 	var parts fmp4.Parts

@@ -64,10 +64,7 @@ func (c *cutter) add(u feed.Unit) {
 	t := c.tracks[u.Track]
 	leads := c.leads(u.Track)
 	key := leads && (u.Key || !t.Codec.Video())
-	if t.Codec.Video() {
-		c.reordered = c.reordered || u.PTS < c.highest
-		c.highest = max(c.highest, u.PTS)
-	} else {
+	if c.look(u); !t.Codec.Video() {
 		u.DTS = u.PTS
 	}
 	if c.seg == nil {
@@ -83,6 +80,14 @@ func (c *cutter) add(u feed.Unit) {
 			c.divide(u.DTS, key)
 		}
 		c.held[u.Track] = h
+	}
+}
+
+// look sees whether pictures are coded out of their order.
+func (c *cutter) look(u feed.Unit) {
+	if u.Track >= 0 && u.Track < len(c.tracks) && c.tracks[u.Track].Codec.Video() {
+		c.reordered = c.reordered || u.PTS < c.highest
+		c.highest = max(c.highest, u.PTS)
 	}
 }
 

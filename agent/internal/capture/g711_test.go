@@ -36,6 +36,7 @@ func withG711(t *testing.T, c *clip, codec feed.Codec, rate int) (*clip, []byte)
 
 // G.711 is kept bit for bit, beside pictures that play.
 func TestG711IsKeptBitForBit(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []feed.Codec{feed.PCMA, feed.PCMU} {
 		c, raw := withG711(t, footage(t, "9", plain...), codec, 8000)
 		var all []byte

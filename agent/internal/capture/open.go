@@ -11,16 +11,13 @@ import (
 	"camseal/pkg/evidence"
 )
 
-const (
-	keyInit   = "capture/init/" // the init segment of each recording that is not closed
-	openAgain = time.Second
-)
+const openAgain = time.Second
 
 // open says a take's open statement, as a capture if the TPM answers in time, else as an import. It tries until it is said.
 func (r *Recorder) open(c Config, t *take) (mode evidence.Mode, err error) {
 	ctx := r.context()
 	for tries := 0; ; tries++ {
-		if err = c.Spool.Keep(keyInit+t.id.String(), t.init); err == nil {
+		if err = c.Spool.Keep(spool.InitName(t.id), t.init); err == nil {
 			c.Anchor(ctx)
 			mode, err = r.openOnce(ctx, t)
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 // partialChunk is the chunk size of a partial segment taken in by itself.
-const partialChunk = 8 << 20
+const partialChunk = 48 << 20
 
 // Recover ends the live recordings that an earlier run left open, Config.Found, as interrupted: up to the last whole segment, or, of one in import
 // mode, as far as it was written. What was written of the segment after it is taken in as an import of its own that continues the recording: it was
@@ -83,7 +83,7 @@ func endLeft(ctx context.Context, c Config, rec spool.Recording) (err error) {
 			return err
 		}
 	}
-	return c.Spool.Keep(keyInit+rec.ID.String(), nil)
+	return c.Spool.Keep(spool.InitName(rec.ID), nil)
 }
 
 // add appends the bytes of a recording chunk by chunk.
@@ -197,8 +197,8 @@ func (l *left) duration() (uint64, error) {
 
 // takePartial takes in the parts of an unfinished segment as a file that plays by itself.
 func (l *left) takePartial(ctx context.Context, parts []byte) (id evidence.RecordingID, err error) {
-	init, err := l.Spool.Kept(keyInit + l.rec.ID.String())
-	if err != nil {
+	init, err := l.Spool.Kept(spool.InitName(l.rec.ID))
+	if err != nil && !errors.Is(err, spool.ErrNotFound) { // without it the parts are kept all the same
 		return id, fmt.Errorf("begin of the file: %w", err)
 	}
 	intake, err := needIntake(ctx, l.Config)
@@ -244,7 +244,7 @@ func wholeParts(b []byte) (end int) {
 
 // clearInits forgets what recordings began with that are closed, or were never opened.
 func clearInits(c Config) error {
-	names, err := c.Spool.AllKept(keyInit)
+	names, err := c.Spool.AllKept(spool.InitPrefix)
 	if err != nil {
 		return err
 	}
@@ -259,7 +259,7 @@ func clearInits(c Config) error {
 		if err != nil && !errors.Is(err, spool.ErrNotFound) {
 			return err
 		}
-		if err := c.Spool.Keep(keyInit+n, nil); err != nil {
+		if err := c.Spool.Keep(spool.InitPrefix+n, nil); err != nil {
 			return err
 		}
 	}

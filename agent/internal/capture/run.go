@@ -40,9 +40,6 @@ func (r *Recorder) Run(ctx context.Context) error {
 		if err := Recover(ctx, r.config); err != nil && ctx.Err() == nil {
 			r.config.Log.ErrorContext(ctx, "what an earlier run left of recordings can't be ended yet; it is kept, and is tried at the next start", slog.Any("error", err))
 		}
-		if _, err := needIntake(ctx, r.config); err != nil && ctx.Err() == nil {
-			r.config.Log.ErrorContext(ctx, "no intake: while the TPM does not answer, recordings can't be opened", slog.Any("error", err))
-		}
 	})
 	every := time.NewTicker(tick)
 	defer every.Stop()
@@ -141,7 +138,7 @@ func (r *Recorder) unit(u feed.Unit) {
 	t := r.current()
 	if t == nil && r.config.Buffer <= 0 {
 		r.newest = max(r.newest, u.DTS)
-		r.cut.reordered = r.cut.reordered || u.PTS > u.DTS && r.cut.tracks[min(u.Track, len(r.cut.tracks)-1)].Codec.Video()
+		r.cut.look(u)
 		return
 	}
 	before := r.cut.seg
@@ -222,7 +219,12 @@ func (r *Recorder) tick(sync bool) {
 			}
 		}
 	}
+	if r.cut != nil && r.current() == nil && r.elapsed()-r.lastUnit > r.config.Buffer+r.config.SegmentCap { // what is there is too old by now
+		r.cut.flush()
+		r.ring = nil
+	}
 	r.pump()
+	r.needIntake()
 	r.troubles.tick(r)
 	r.headerTick()
 	for _, t := range r.takes {
@@ -238,6 +240,22 @@ func (r *Recorder) tick(sync bool) {
 			r.sayLater(t, &evidence.Beat{})
 		}
 	}
+}
+
+// needIntake has the chain have an intake, which stands for the open's count while the TPM does not answer: at the first start, and when the
+// chain went on elsewhere.
+func (r *Recorder) needIntake() {
+	if r.config.Spool.LastIntake() != 0 || r.intaking {
+		return
+	}
+	r.intaking = true
+	r.work.Go(func() {
+		if _, err := needIntake(r.run, r.config); err != nil && r.run.Err() == nil {
+			r.config.Log.Error("no intake can be said; it is tried again at the next start", slog.Any("error", err))
+			return
+		}
+		r.post(func() { r.intaking = false })
+	})
 }
 
 // publish shows the state to others.

@@ -44,6 +44,7 @@ type take struct {
 	unsaid  []spool.Entry   // statements that are to be made
 	tries   int             // that failed
 	missing *lost           // footage is being left out
+	largest int             // segment so far, bytes
 	until   time.Duration   // the end of what is written, in the feed's time
 	said    time.Duration   // elapsed, when the newest statement was made
 	chunks  uint64          // of segments, under a statement

@@ -47,7 +47,7 @@ func (r *Recorder) writeParts(t *take, s *segment) {
 		if s.dropped && t.missing == nil {
 			r.missing(t, s.start, evidence.WhyGap, "it could not be kept until the recording was open")
 		}
-		if s.dropped || t.missing != nil && (!s.key || s.written > 0) {
+		if s.dropped || t.missing != nil && (!s.key || s.written > 0 || !r.roomAgain(t)) {
 			s.dropped = true
 			continue
 		}
@@ -58,6 +58,12 @@ func (r *Recorder) writeParts(t *take, s *segment) {
 			r.noRoom(t, s, &p, err)
 		}
 	}
+}
+
+// roomAgain reports whether it is worth while to go on: there is room for two segments.
+func (r *Recorder) roomAgain(t *take) bool {
+	st, err := r.config.Spool.Status()
+	return err == nil && st.Free >= 2*int64(max(t.largest, len(t.init)))
 }
 
 func (r *Recorder) writePart(t *take, p *part) error {
@@ -152,7 +158,7 @@ func (r *Recorder) sayLater(t *take, b evidence.Body) {
 // endChunk has what is written of a segment become a chunk.
 func (r *Recorder) endChunk(t *take, s *segment, end time.Duration) {
 	if t.w.size > 0 || t.w.empty() {
-		t.until = max(t.until, end)
+		t.until, t.largest = max(t.until, end), max(t.largest, s.size, t.w.size)
 		return
 	}
 	start := millis(s.start - t.base)
@@ -162,6 +168,7 @@ func (r *Recorder) endChunk(t *take, s *segment, end time.Duration) {
 		return
 	}
 	t.until = max(t.until, end)
+	t.largest = max(t.largest, s.size)
 	t.unsaid = append(t.unsaid, e)
 	r.unloadLater(t)
 }
@@ -255,7 +262,7 @@ func (r *Recorder) close(t *take) bool {
 		t.unsaid = nil // it is made anew
 		return false
 	}
-	if err := r.config.Spool.Keep(keyInit+t.id.String(), nil); err != nil {
+	if err := r.config.Spool.Keep(spool.InitName(t.id), nil); err != nil {
 		r.config.Log.Warn("what a recording began with stays in the index until the next start", slog.Any("error", err))
 	}
 	r.config.Log.Info("recording closed", slog.String("rec", t.id.String()), slog.String("why", t.ended), slog.Uint64("chunks", t.w.index),

@@ -137,7 +137,7 @@ func (d *Dock) group(id evidence.RecordingID) (g Group, err error) {
 }
 
 func item(r spool.Recording, sealed uint64) Item {
-	i := Item{Rec: r.ID, Name: string(r.Source.Name), Kind: handoff.Kind(r.Docked.Kind), Size: r.Source.Size, Read: r.Offset, State: "reading",
+	i := Item{Rec: r.ID, Name: string(r.Source.Name), Kind: handoff.Kind(r.Docked.Kind), Size: max(r.Source.Size, r.Offset), Read: r.Offset, State: "reading",
 		Important: r.Docked.Important, Begun: r.Docked.Begun, Marks: int(r.Marks)}
 	switch {
 	case r.Closed && !r.Sound():

@@ -15,7 +15,11 @@ import (
 var (
 	errSilent     = errors.New("nothing came from the camera")
 	errNoPictures = errors.New("no pictures came from the camera")
+	errOdd        = errors.New("what the camera sends is no longer pictures as it said them to be")
 )
+
+// maxOdd is how many units in a row that can't be pictures end a connection that gave some: the camera is asked anew what it sends.
+const maxOdd = 25
 
 // maxSound is how much sound is taken at once.
 const maxSound = 64 << 10
@@ -35,12 +39,14 @@ type intake struct {
 	clock  clock
 	tracks []Track // said last
 	conn   connection
-	begun  bool   // a unit was given out
-	away   string // why the camera is away, if it is
-	futile int    // connections in a row that gave no picture although one was promised
-	left   string // tracks left out, said last
-	bad    faulty // what could not be read
-	lost   faulty // what was lost on the way
+	begun  bool      // a unit was given out
+	away   string    // why the camera is away, if it is
+	futile int       // connections in a row that gave no picture although one was promised
+	leapt  time.Time // when the camera's time jumped last
+	left   string    // tracks left out, said last
+	bad    faulty    // what could not be read
+	lost   faulty    // what was lost on the way
+	leaps  faulty    // jumps of the camera's time
 }
 
 // connection is what is known about the one there is, or was.
@@ -51,6 +57,7 @@ type connection struct {
 	picture   time.Time // when a picture came last
 	sound     time.Time
 	keyed     bool // a key picture came, and all after it is given out
+	odd       int  // units in a row that can't be pictures
 	waiting   time.Time
 	waited    int              // pictures left out because no key one came yet
 	sayWait   time.Duration    // when that is said next
@@ -102,9 +109,12 @@ func (in *intake) pictures(pts int64, dts *int64, timed bool, nals [][]byte, due
 		in.count(&in.bad, 1, err.Error())
 	}
 	if au == nil {
+		if err != nil {
+			in.conn.odd++
+		}
 		return
 	}
-	in.conn.picture = now
+	in.conn.picture, in.conn.odd = now, 0
 	if !timed {
 		in.wait(now)
 		return
@@ -164,7 +174,7 @@ func (in *intake) samples(src time.Duration, data [][]byte, due time.Time) {
 // hears reports whether sound as it comes now fits the tracks said last.
 func (in *intake) hears() bool {
 	n := len(in.tracks)
-	return n > 0 && in.tracks[n-1].Same(*in.conn.audio)
+	return n > 0 && in.tracks[n-1].Same(*in.conn.audio) && (in.conn.film != nil || n == 1)
 }
 
 // announce says the tracks if they are others than those said last: pictures, if they can be used, and sound. It reports whether there are any.
@@ -217,8 +227,9 @@ func (in *intake) check() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	c, now, stall := &in.conn, in.config.Now(), in.config.Stall
-	in.flush(&in.bad, evidence.WhyReadError, "%d pieces of what the camera sent could not be read; the last one: %s", now)
-	in.flush(&in.lost, evidence.WhyGap, "%d packets were lost%s; pictures may be damaged until the next keyframe", now)
+	in.flush(&in.bad, evidence.WhyReadError, "what the camera sent could not be read, %d×; the last time: %s", now)
+	in.flush(&in.lost, evidence.WhyGap, "packets were lost on the way, %d%s; pictures may be damaged until the next keyframe", now)
+	in.flushLeaps(now)
 	picture, heard := now.Sub(c.picture), now.Sub(c.sound)
 	switch {
 	case c.film == nil:
@@ -228,6 +239,8 @@ func (in *intake) check() error {
 		return nil
 	case c.audio == nil && picture >= stall || picture >= stall && heard >= stall:
 		return fmt.Errorf("%w for %v", errSilent, stall)
+	case c.keyed && c.odd >= maxOdd:
+		return errOdd
 	case picture >= stall<<min(in.futile, maxPatience):
 		in.futile++
 		return fmt.Errorf("%w for %v, only sound", errNoPictures, picture.Round(time.Millisecond))
@@ -243,23 +256,32 @@ func (in *intake) check() error {
 	return nil
 }
 
-// ended says why there is no connection, unless that was said before. It reports whether anything came by it.
-func (in *intake) ended(err error) (given bool) {
+// ended says why there is no connection, unless that was said before. It reports whether the last one was good: it gave units for long.
+func (in *intake) ended(err error) (good bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if why := err.Error(); why != in.away {
 		in.away = why
-		in.say(evidence.WhyGap, why+". It is asked again until it answers.", in.clock.end())
+		in.say(evidence.WhyGap, why+". It is tried again until it works.", in.clock.end())
 	}
-	given = in.conn.given
+	good = in.conn.given && in.config.Now().Sub(in.conn.began) > in.config.Wait
 	in.conn.given = false
-	return given
+	return good
 }
 
+// jumped says so, once if both tracks jump.
 func (in *intake) jumped(by time.Duration) {
-	if in.conn.keyed || in.conn.film == nil {
-		in.say(evidence.WhyClockJump, fmt.Sprintf("the camera's time jumped by %v; the time of arrival goes on", -by.Round(time.Millisecond)), in.clock.end())
+	now := in.config.Now()
+	if !in.begun || now.Sub(in.leapt) < together {
+		return
 	}
+	in.leapt = now
+	in.count(&in.leaps, 1, (-by).Round(time.Millisecond).String())
+	in.flushLeaps(now)
+}
+
+func (in *intake) flushLeaps(now time.Time) {
+	in.flush(&in.leaps, evidence.WhyClockJump, "the camera's time jumped (%d×; by %s); the time of arrival goes on", now)
 }
 
 // reported takes what a track's time is by the camera's own clock, which its reports tell: sound and pictures are in step by that.

@@ -45,7 +45,7 @@ const (
 
 // kind says what a NAL unit is; of a parameter set, which.
 func (f *film) kind(nal []byte) (k kind, set int) {
-	if len(nal) < 2 || len(nal) > maxNAL || nal[0]&0x80 != 0 {
+	if len(nal) < 2 || nal[0]&0x80 != 0 {
 		return broken, 0
 	}
 	if f.codec == H264 {
@@ -105,6 +105,9 @@ var (
 func (f *film) sort(nals [][]byte) (au [][]byte, key bool, err error) {
 	size, picture := 0, false
 	for _, nal := range nals {
+		if size += len(nal); len(nal) > maxNAL || size > maxUnit {
+			return nil, false, errBrokenUnit
+		}
 		k, set := f.kind(nal)
 		switch k {
 		case broken:
@@ -120,13 +123,10 @@ func (f *film) sort(nals [][]byte) (au [][]byte, key bool, err error) {
 			picture = true
 		}
 		au = append(au, nal)
-		size += len(nal)
 	}
 	au = append(f.loose, au...)
 	f.loose = nil
 	switch {
-	case size > maxUnit:
-		return nil, false, errBrokenUnit
 	case !picture:
 		if size <= maxLooseSize && len(au) <= maxLoose {
 			f.loose = au

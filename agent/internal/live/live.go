@@ -37,7 +37,7 @@ type Config struct {
 	Log        *slog.Logger
 	ICEServers []ICEServer // besides those that the server names
 	Rate       func() int  // bits a second that may be sent now, 0: no limit; may be nil
-	Any        bool        // the server codes anew what WebRTC can't carry (B-frames, AAC, H.265): publish that too
+	Any        bool        // publish what WebRTC can't carry (B-frames, AAC, H.265) whether the server says that it codes that anew or not
 	Loopback   bool        // use the loopback interface too: for a server on this machine
 }
 
@@ -67,6 +67,7 @@ type Publisher struct {
 	changed   chan struct{} // closed with the next change of state
 	plan      plan          // what is published, or would be
 	why       string        // why plan is empty
+	recodes   bool          // the server codes anew what can't be carried
 	interrupt context.CancelCauseFunc
 	kick      chan struct{} // ends a wait; holds one
 	stop      context.CancelFunc
@@ -131,7 +132,7 @@ func (p *Publisher) Trouble(feed.Trouble) {}
 // replan finds out what can be published now. A session that publishes something else ends.
 func (p *Publisher) replan() {
 	var pl plan
-	pl, p.why = planFor(p.tracks, p.state.BFrames, p.c.Any)
+	pl, p.why = planFor(p.tracks, p.state.BFrames, p.c.Any || p.recodes)
 	p.state.Mute = p.state.Audio != "" && !slices.ContainsFunc(pl, func(c carried) bool { return !c.track.Codec.Video() })
 	if !pl.same(p.plan) || p.why != "" {
 		p.plan = pl
@@ -171,8 +172,8 @@ func (p *Publisher) Changed() <-chan struct{} {
 }
 
 // Start publishes from now on, whatever ctx does, until Stop: it connects in the background and again whenever that fails, with growing
-// waits. While it is wanted already, the wait before the next try ends. It returns an error if what the camera gives can't be carried live;
-// it is wanted all the same, and begins when the camera gives something else.
+// waits. While it is wanted already, the wait before the next try ends. It returns an error if the camera gives nothing; it is wanted all the
+// same, and begins when the camera does.
 func (p *Publisher) Start(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -180,7 +181,10 @@ func (p *Publisher) Start(ctx context.Context) error {
 		ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 		before, done := p.done, make(chan struct{})
 		p.done = done
-		p.state.Wanted, p.state.Trouble = true, p.why
+		p.state.Wanted = true
+		if len(p.tracks) == 0 {
+			p.state.Trouble = p.why
+		}
 		p.tell()
 		go func() {
 			defer close(done)
@@ -191,7 +195,7 @@ func (p *Publisher) Start(ctx context.Context) error {
 		}()
 	}
 	p.again()
-	if p.why != "" {
+	if len(p.tracks) == 0 {
 		return errors.New(p.why)
 	}
 	return nil
@@ -287,6 +291,9 @@ func (p *Publisher) publish(ctx context.Context) error {
 	case <-p.kick: // that is from before
 	default:
 	}
+	if err := p.ask(ctx); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	pl, why := p.plan, p.why
 	p.interrupt = cancel
@@ -299,6 +306,29 @@ func (p *Publisher) publish(ctx context.Context) error {
 		return err
 	}
 	return s.run(ctx)
+}
+
+// ask finds out whether the server takes what can't be carried, if there is such a thing.
+func (p *Publisher) ask(ctx context.Context) error {
+	p.mu.Lock()
+	pl, _ := planFor(p.tracks, p.state.BFrames, false)
+	need := !p.c.Any && len(pl) < len(p.tracks)
+	p.mu.Unlock()
+	if !need {
+		return nil
+	}
+	w := whip{send: p.c.Send, log: p.c.Log}
+	yes, err := w.recodes(ctx, p.c.Path)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.recodes != yes {
+		p.recodes = yes
+		p.replan()
+	}
+	return nil
 }
 
 // up notes that the server gets the stream, with its sound or without.

@@ -25,6 +25,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"camseal/agent/internal/feed"
+	"camseal/pkg/transport"
 )
 
 const footage = "/usr/share/forensics-samples/original-files/movie1/VID_20191220_170832.mp4"
@@ -75,11 +76,12 @@ func pictures(t testing.TB, args ...string) ([]feed.Track, []feed.Unit) {
 
 // relay is a WHIP server.
 type relay struct {
-	t      testing.TB
-	api    *webrtc.API
-	link   []string
-	http   *httptest.Server
-	broken http.HandlerFunc // answers in its place
+	t       testing.TB
+	api     *webrtc.API
+	link    []string
+	recodes bool
+	http    *httptest.Server
+	broken  http.HandlerFunc // answers in its place
 
 	mu      sync.Mutex
 	pc      *webrtc.PeerConnection
@@ -137,6 +139,10 @@ func (r *relay) serve(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	switch req.Method {
+	case http.MethodOptions:
+		if r.recodes {
+			w.Header().Set(transport.HeaderRecodes, "yes")
+		}
 	case http.MethodPost:
 		answer, err := r.accept(string(body))
 		if err != nil {
@@ -505,10 +511,11 @@ func TestSoundAndWhatCantBeCarried(t *testing.T) {
 	r := newRelay(t, webrtc.SettingEngine{})
 	p := newPublisher(t, r, nil)
 	tracks, units := pictures(t, "-c:v", "copy")
-	p.Tracks([]feed.Track{{Codec: feed.H265}})
-	if err := p.Start(context.Background()); err == nil || !strings.Contains(err.Error(), "h265") {
-		t.Fatalf("H.265: %v", err)
+	if err := p.Start(context.Background()); err == nil || !strings.Contains(err.Error(), "the camera gives nothing") {
+		t.Fatalf("no camera: %v", err)
 	}
+	p.Tracks([]feed.Track{{Codec: feed.H265}})
+	stateOf(t, p, "H.265 said to be so", func(s State) bool { return s.Wanted && s.Video == feed.H265 && strings.Contains(s.Trouble, "h265") })
 	p.Tracks(append(tracks, feed.Track{Codec: feed.PCMA, Rate: 8000, Channels: 1}))
 	turn := time.NewTicker(5 * time.Millisecond)
 	defer turn.Stop()
@@ -558,7 +565,8 @@ func TestAnyCodec(t *testing.T) {
 	aac := webrtc.RTPCodecParameters{PayloadType: 120, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: "audio/mpeg4-generic", ClockRate: 48000, Channels: 2,
 		SDPFmtpLine: "streamtype=5;mode=AAC-hbr;sizelength=13;indexlength=3;indexdeltalength=3"}}
 	r := newRelay(t, webrtc.SettingEngine{}, aac)
-	p := newPublisher(t, r, func(c *Config) { c.Any = true })
+	r.recodes = true
+	p := newPublisher(t, r, nil)
 	tracks, units := pictures(t, "-c:v", "copy")
 	units = slices.Clone(units[:20])
 	for i := 1; i+1 < 20; i += 2 {

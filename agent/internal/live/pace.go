@@ -19,6 +19,8 @@ const (
 	faster     = 1.15                 // a report
 	slack      = 5 * time.Millisecond // what may be sent at once after a pause
 	silence    = 5 * time.Second      // without a report: as if half was lost
+	tryLeast   = 10 * time.Second     // from single pictures to the next try with all of them
+	tryMost    = 2 * time.Minute
 )
 
 // pace spreads packets so that a group of pictures that is sent at once does not overflow the buffers on the way, and finds out how much the
@@ -34,11 +36,17 @@ type pace struct {
 	report time.Time // when that came
 	lost   float64   // share of packets, smoothed
 
+	spare     float64 // bytes that may be sent once more
+	spareFrom time.Time
+
 	group      int           // bytes of the group of pictures that comes in
 	groupBegan time.Duration // its time
 	stream     float64       // bytes a second that pictures need
 	whole      bool          // the group is sent, not only its first picture
 	single     time.Time     // when a first picture was sent last
+	wholeFrom  time.Time     // since when groups are sent whole
+	again      time.Duration // how long after that failed it is tried again
+	tryAt      time.Time     // when
 }
 
 func newPace(now func() time.Time, limit func() int) *pace {
@@ -78,6 +86,27 @@ func (p *pace) wait(ctx context.Context, n int) error {
 	case <-t.C:
 		return nil
 	}
+}
+
+// repair reports whether n bytes may be sent once more, and counts them.
+func (p *pace) repair(n int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, speed := p.now(), p.speed()
+	most := max(speed*repairShare/2, 4*payloadMax) // half a second's
+	if p.spareFrom.IsZero() {
+		p.spare = most
+	} else {
+		p.spare = min(p.spare+now.Sub(p.spareFrom).Seconds()*speed*repairShare, most)
+	}
+	p.spareFrom = now
+	if p.spare < float64(n) {
+		return false
+	}
+	p.spare -= float64(n)
+	p.sent += n
+	p.due = p.due.Add(time.Duration(float64(n) / speed * float64(time.Second)))
+	return true
 }
 
 // heard takes in the share of packets that the receiver lost since its last report.
@@ -121,16 +150,37 @@ func (p *pace) admits(t taken, n int) bool {
 		}
 		p.group += n
 	}
+	speed := p.speed()
 	if !t.Key {
+		if took := t.PTS - p.groupBegan; p.whole && took >= time.Second && float64(p.group)/took.Seconds() > 2*speed {
+			p.stream = float64(p.group) / took.Seconds()
+			p.choose(now, speed) // far too much: the next group would come too late to see that
+		}
 		return p.whole
 	}
-	speed := p.speed()
-	p.whole = p.stream <= speed
+	p.choose(now, speed)
 	if p.whole || p.single.IsZero() || now.Sub(p.single).Seconds() >= float64(n)/(speed*0.8) {
 		p.single = now
 		return true
 	}
 	return false
+}
+
+// choose decides whether groups are sent whole. Single pictures leave room on the link, so that only trying shows whether the stream fits
+// again: that is done ever more rarely while it fails.
+func (p *pace) choose(now time.Time, speed float64) {
+	fits := p.stream <= speed && !now.Before(p.tryAt)
+	switch {
+	case p.whole && !fits:
+		if now.Sub(p.wholeFrom) > steady && !p.wholeFrom.IsZero() {
+			p.again = 0
+		}
+		p.again = min(max(p.again*2, tryLeast), tryMost)
+		p.tryAt = now.Add(p.again)
+	case !p.whole && fits:
+		p.wholeFrom = now
+	}
+	p.whole = fits
 }
 
 // room reports whether sound has room beside pictures.

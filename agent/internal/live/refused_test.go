@@ -8,11 +8,16 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/rtp"
 
 	"camseal/agent/internal/feed"
 )
@@ -50,11 +55,14 @@ func TestBadAnswers(t *testing.T) {
 		"no session":    {response(201, noVideo, "Content-Type", "application/sdp"), "names no session", 200, 600, false},
 		"takes nothing": {response(201, noVideo, sdp...), "takes no pictures coded as h264", 200, 600, true},
 		"hangs":         {func(ctx context.Context) (*http.Response, error) { <-ctx.Done(); return nil, ctx.Err() }, "did not answer within 10s", 100, 300, false},
-		"no network":    {func(context.Context) (*http.Response, error) { return nil, errors.New("network is unreachable") }, "network is unreachable", 200, 600, false},
+		"no network": {func(context.Context) (*http.Response, error) {
+			return nil, &url.Error{Op: "Post", URL: "https://server/v1/live/whip", Err: errors.New("network is unreachable")}
+		}, "no live pictures: the server can't be reached: network is unreachable;", 200, 600, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				posts, deletes, ended := 0, 0, make(chan struct{})
+				posts, ended := 0, make(chan struct{})
+				var deleted atomic.Int32 // an old session's end is told beside the next try
 				p := New(Config{Now: time.Now, Log: slog.New(slog.DiscardHandler), Send: func(ctx context.Context, method, path string, _ http.Header, _ []byte) (*http.Response, error) {
 					select {
 					case <-ended:
@@ -66,7 +74,7 @@ func TestBadAnswers(t *testing.T) {
 						posts++
 						return c.post(ctx)
 					case http.MethodDelete:
-						deletes++
+						deleted.Add(1)
 						if path != "/s/1" {
 							t.Errorf("DELETE %s", path)
 						}
@@ -85,7 +93,7 @@ func TestBadAnswers(t *testing.T) {
 				if posts < c.least || posts > c.most {
 					t.Errorf("%d tries in an hour", posts)
 				}
-				if c.session != (deletes > 0) || c.session && deletes < posts-1 {
+				if deletes := int(deleted.Load()); c.session != (deletes > 0) || c.session && deletes < posts-1 {
 					t.Errorf("%d sessions ended of %d", deletes, posts)
 				}
 				if s := p.State(); s.Wanted || s.Trouble != "" {
@@ -214,6 +222,54 @@ func TestNarrowLink(t *testing.T) {
 		run(60, 10*stream)
 		if rate := run(20, 10*stream); rate < 0.98*stream {
 			t.Errorf("%.0f bytes a second over a wide link", rate)
+		}
+	})
+}
+
+// TestRepairs: what is sent once more is what was sent just now, and a quarter of the speed at most, whatever the receiver asks for.
+func TestRepairs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPace(time.Now, func() int { return 800_000 })
+		sent := map[uint16]int{}
+		h, err := (&repairs{pace: p}).NewInterceptor("")
+		must(t, err)
+		w := h.BindLocalStream(nil, interceptor.RTPWriterFunc(func(h *rtp.Header, _ []byte, _ interceptor.Attributes) (int, error) {
+			sent[h.SequenceNumber]++
+			return 1000, nil
+		}))
+		write := func(n uint16) {
+			_, err := w.Write(&rtp.Header{SequenceNumber: n}, make([]byte, 1000), nil)
+			must(t, err)
+		}
+		turn := time.NewTicker(10 * time.Millisecond)
+		defer turn.Stop()
+		const seconds = 20
+		first := uint16(65000)
+		for i := range uint16(seconds * 100) {
+			<-turn.C
+			n := first + i
+			write(n)
+			for back := range min(i, 50) { // a greedy receiver
+				write(n - back)
+			}
+		}
+		total := 0
+		for _, n := range sent {
+			total += n
+		}
+		again := total - seconds*100
+		if again < seconds*20 || again > seconds*27 {
+			t.Errorf("%d packets were sent once more in %d s", again, seconds)
+		}
+		before := total
+		write(first + seconds*100 - 300) // 3 s old
+		<-time.After(time.Second)
+		write(first + seconds*100 - 299)
+		for _, n := range sent {
+			before -= n
+		}
+		if before != 0 {
+			t.Error("old packets were sent once more")
 		}
 	})
 }

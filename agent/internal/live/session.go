@@ -48,7 +48,7 @@ type session struct {
 }
 
 // newAPI builds what is used of WebRTC and nothing else: these codecs, answers to NACK, and sender reports.
-func newAPI(c *Config, pl plan) (*webrtc.API, error) {
+func newAPI(c *Config, pl plan, pace *pace) (*webrtc.API, error) {
 	var media webrtc.MediaEngine
 	var hooks interceptor.Registry
 	for _, k := range pl {
@@ -69,6 +69,7 @@ func newAPI(c *Config, pl plan) (*webrtc.API, error) {
 	if err != nil {
 		return nil, err
 	}
+	hooks.Add(&repairs{pace: pace}) // the first is the last that a packet passes
 	hooks.Add(responder)
 	hooks.Add(sender)
 	var set webrtc.SettingEngine
@@ -82,7 +83,8 @@ func newAPI(c *Config, pl plan) (*webrtc.API, error) {
 
 // newSession prepares a connection; nothing is sent.
 func newSession(p *Publisher, pl plan) (*session, error) {
-	api, err := newAPI(&p.c, pl)
+	pace := newPace(p.c.Now, p.c.Rate)
+	api, err := newAPI(&p.c, pl, pace)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func newSession(p *Publisher, pl plan) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{p: p, pc: pc, whip: whip{send: p.c.Send, log: p.c.Log}, carriers: map[int]*carrier{}, pace: newPace(p.c.Now, p.c.Rate),
+	s := &session{p: p, pc: pc, whip: whip{send: p.c.Send, log: p.c.Log}, carriers: map[int]*carrier{}, pace: pace,
 		state: make(chan webrtc.PeerConnectionState, 16), found: make(chan *webrtc.ICECandidate, 256), asked: make(chan struct{}, 1)}
 	pc.OnConnectionStateChange(func(st webrtc.PeerConnectionState) {
 		select {

@@ -90,11 +90,27 @@ func (w *whip) post(ctx context.Context, endpoint, offer string) error {
 	return nil
 }
 
+// recodes asks whether the server codes anew what can't be carried.
+func (w *whip) recodes(ctx context.Context, endpoint string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	resp, err := w.send(ctx, http.MethodOptions, endpoint, http.Header{}, nil)
+	if err != nil {
+		return false, w.noAnswer(ctx, err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode/100 == 2 && resp.Header.Get(transport.HeaderRecodes) != "", nil
+}
+
 func (w *whip) noAnswer(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("the server did not answer within %v", answerWait)
 	}
-	return err
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err // the address is no news
+	}
+	return fmt.Errorf("the server can't be reached: %w", err)
 }
 
 // sessionPath finds a session's path at the same server, whatever host a Location names: this device speaks with its own server only.
@@ -133,6 +149,9 @@ func (w *whip) patch(ctx context.Context, offer string, more []webrtc.ICECandida
 		return
 	}
 	defer resp.Body.Close()
+	if tag := resp.Header.Get("ETag"); tag != "" {
+		w.etag = tag
+	}
 	if resp.StatusCode/100 != 2 {
 		w.trickle = false
 		w.log.DebugContext(ctx, "the server takes no candidates", slog.Int("status", resp.StatusCode))

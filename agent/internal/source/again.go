@@ -31,6 +31,9 @@ func (t *Taker) Again(ctx context.Context, id evidence.RecordingID) error {
 			return errors.Join(err, t.Again(ctx, rec.From))
 		}
 	}
+	if rec.Mode == evidence.ModeCapture {
+		return t.againCaptured(ctx, rec)
+	}
 	release, other := t.tryClaim(spool.Identity(rec.Source))
 	if other == nil {
 		defer release()

@@ -24,10 +24,12 @@ type Entry struct {
 	anchor    *anchor // with an anchor
 }
 
-// Again names what an open takes in again: the chunks of Rec from index At on.
+// Again names what an open takes in again: the chunks of Rec from index At on. Of a captured recording, whose chunks have no one size, those up to
+// before To are one chunk of the new one.
 type Again struct {
 	Rec evidence.RecordingID
 	At  uint64
+	To  uint64
 }
 
 // Said is a statement as it stands in the chain.
@@ -232,7 +234,7 @@ func (r *Recording) takesAgain(t txn, a Again) error {
 	if err := t.json(keyRecording(a.Rec), &old); err != nil {
 		return err
 	}
-	r.From, r.FromAt, old.Again = a.Rec, a.At, r.ID
+	r.From, r.FromAt, r.FromTo, old.Again = a.Rec, a.At, a.To, r.ID
 	return t.putJSON(keyRecording(a.Rec), old)
 }
 

@@ -329,5 +329,8 @@ func (s *Spool) moved(r Recording) (uint64, error) {
 		return 0, nil
 	}
 	m, err := s.Recording(r.Again)
+	if m.FromTo > 0 {
+		return m.FromTo, err
+	}
 	return m.FromAt + m.Next, err
 }

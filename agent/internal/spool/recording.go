@@ -63,6 +63,7 @@ type Recording struct {
 	Gone   bool                 `json:"gone,omitempty"`    // all that was held of it is taken in again
 	From   evidence.RecordingID `json:"from"`              // it takes the bytes of this one in again,
 	FromAt uint64               `json:"from_at,omitempty"` // from this chunk on
+	FromTo uint64               `json:"from_to,omitempty"` // and, of a captured one, up to before this chunk
 
 	// About a dock (docked.go).
 	Docked   *Docked              `json:"docked,omitempty"` // nil: it was not taken in at a dock

@@ -29,6 +29,12 @@ type Partial struct {
 	path  string
 }
 
+// InitName is under what Keep keeps the bytes that a captured recording begins with, while it is not closed.
+func InitName(id evidence.RecordingID) string { return InitPrefix + id.String() }
+
+// InitPrefix is what all InitNames begin with.
+const InitPrefix = "capture/init/"
+
 const (
 	livePrefix = "live-"
 	maxPartial = 64 << 20

@@ -63,7 +63,7 @@ func httpClient(conf *tls.Config, writeBuffer int, dial DialContext) *http.Clien
 	return &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{TLSClientConfig: conf.Clone(), Protocols: http1, DialContext: dial,
-			TLSHandshakeTimeout: 15 * time.Second, ResponseHeaderTimeout: 5 * time.Minute, IdleConnTimeout: 90 * time.Second,
+			TLSHandshakeTimeout: 45 * time.Second, ResponseHeaderTimeout: 5 * time.Minute, IdleConnTimeout: 90 * time.Second,
 			MaxIdleConnsPerHost: maxAsks, WriteBufferSize: writeBuffer, DisableCompression: true},
 	}
 }
@@ -223,6 +223,9 @@ func (c *Client) PutChunk(ctx context.Context, w transport.Wanted, body io.Reade
 	if to.Scheme != "https" {
 		return fmt.Errorf("address for chunk %d: %s is not https", w.Index, to.Redacted())
 	}
+	c.link.move(1)
+	defer c.link.move(-1)
+	ctx, answered := used(ctx)
 	method := w.Method
 	if method == "" {
 		method = http.MethodPut
@@ -241,6 +244,7 @@ func (c *Client) PutChunk(ctx context.Context, w transport.Wanted, body io.Reade
 		return err
 	}
 	defer resp.Body.Close()
+	answered()
 	if resp.StatusCode/100 != 2 {
 		return transport.ReadError(resp)
 	}

@@ -2,19 +2,22 @@ package uplink
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
+	"net/http/httptrace"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"camseal/pkg/transport"
 )
 
 const (
-	deadAfter  = 30 * time.Second // without a sign of life a connection is given up
-	stalled    = time.Minute      // a connection that takes no byte of a chunk for so long is given up, however long a chunk takes
-	smallWrite = 4 << 10          // bytes written at once where it is not just all of them
+	stalled    = time.Minute // a connection that takes no byte of a chunk for so long is given up, however long a chunk takes
+	smallWrite = 4 << 10     // bytes written at once where it is not just all of them
 )
 
 // DialContext makes a connection.
@@ -22,18 +25,18 @@ type DialContext func(ctx context.Context, network, addr string) (net.Conn, erro
 
 // dialer is DialContext of net, with probes that find a dead link.
 func dialer() DialContext {
-	d := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadAfter / 2, Interval: deadAfter / 6, Count: 3}}
+	d := &net.Dialer{Timeout: 10 * time.Second, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: transport.DeadAfter / 2, Interval: transport.DeadAfter / 6, Count: 3}}
 	return d.DialContext
 }
 
-// lively has dial's connections given up when what was sent is not acknowledged for deadAfter.
+// lively has dial's connections made for links that lose much, or everything.
 func lively(dial DialContext) DialContext {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		if err := setOption(c, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(deadAfter.Milliseconds())); err != nil {
+		if err := transport.Lively(c); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 		return c, nil
@@ -49,9 +52,12 @@ func (l *link) bulk(dial DialContext) DialContext {
 		}
 		b := &bulkConn{Conn: c, link: l}
 		b.ctx, b.stop = context.WithCancel(context.Background())
+		b.given = time.AfterFunc(stalled, func() { _ = c.Close() }) // its error is nobody's: Write's says that it is closed
+		b.given.Stop()
 		if err := b.fit(); err != nil {
 			return nil, errors.Join(err, b.Close())
 		}
+		l.has(b, true)
 		return b, nil
 	}
 }
@@ -62,19 +68,23 @@ type bulkConn struct {
 	link          *link
 	ctx           context.Context // ends when it is closed
 	stop          context.CancelFunc
-	unsent, queue int // as the kernel was told
+	given         *time.Timer // ends it when a write takes too long
+	unsent, queue int         // as the kernel was told
+
+	mu             sync.Mutex
+	written, acked int64 // bytes
 }
 
 // fit tells the kernel how much to hold.
 func (b *bulkConn) fit() error {
 	unsent, queue := b.link.buffers()
 	if unsent != b.unsent {
-		if err := setOption(b.Conn, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent); err != nil {
+		if err := transport.SetOption(b.Conn, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent); err != nil {
 			return err
 		}
 	}
 	if queue != b.queue && queue > 0 {
-		if err := setOption(b.Conn, unix.SOL_SOCKET, unix.SO_SNDBUF, queue); err != nil {
+		if err := transport.SetOption(b.Conn, unix.SOL_SOCKET, unix.SO_SNDBUF, queue); err != nil {
 			return err
 		}
 	}
@@ -106,38 +116,52 @@ func (b *bulkConn) write(p []byte) (int, error) {
 	if err := b.fit(); err != nil {
 		return 0, err
 	}
-	given := time.AfterFunc(stalled, func() { _ = b.Conn.Close() }) // its error is nobody's: Write's says that it is closed
-	b.link.begin()
+	b.given.Reset(stalled)
 	n, err := b.Conn.Write(p)
-	b.link.end(n)
-	if !given.Stop() && err != nil {
+	b.link.arrived(b.arrived(n))
+	if !b.given.Stop() && err != nil {
 		err = fmt.Errorf("nothing was taken for %s: %w", stalled, err)
 	}
 	return n, err
 }
 
+// arrived returns how many bytes more were acknowledged, after so many more were written.
+func (b *bulkConn) arrived(n int) int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.written += int64(n)
+	more := max(0, b.written-waiting(b.Conn)-b.acked)
+	b.acked += more
+	return more
+}
+
+// used returns a context for a request, and a function that is to be called when it was answered, so that all of it counts as arrived.
+func used(ctx context.Context) (_ context.Context, answered func()) {
+	var conn *bulkConn
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+		if c, ok := i.Conn.(*tls.Conn); ok {
+			conn, _ = c.NetConn().(*bulkConn)
+		}
+	}})
+	return ctx, func() {
+		if conn != nil {
+			conn.link.arrived(conn.arrived(0))
+		}
+	}
+}
+
 // Close implements net.Conn.
 func (b *bulkConn) Close() error {
 	b.stop()
+	b.link.has(b, false)
 	return b.Conn.Close()
 }
 
-// setOption sets a socket's option. What is no socket (a test's pipe) has none.
-func setOption(c net.Conn, level, option, value int) error {
-	s, ok := c.(syscall.Conn)
-	if !ok {
-		return nil
+// waiting returns how many bytes that were written to a socket are not acknowledged; of what is no socket, or is closed, none are.
+func waiting(c net.Conn) int64 {
+	var n int
+	if err := transport.Control(c, func(fd int) { n, _ = unix.IoctlGetInt(fd, unix.SIOCOUTQ) }); err != nil {
+		return 0
 	}
-	raw, err := s.SyscallConn()
-	if err != nil {
-		return err
-	}
-	var set error
-	if err := raw.Control(func(fd uintptr) { set = unix.SetsockoptInt(int(fd), level, option, value) }); err != nil {
-		return err
-	}
-	if set != nil {
-		return fmt.Errorf("set option %d of the connection to the server: %w", option, set)
-	}
-	return nil
+	return int64(n)
 }

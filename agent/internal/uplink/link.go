@@ -40,14 +40,15 @@ type link struct {
 	talking int           // statements on their way
 	quiet   chan struct{} // closed when there are none any more
 
-	writers int // being measured: writes under way,
-	since   time.Time
-	busy    time.Duration // how long there were any,
-	bytes   int64         // and what they brought
+	moving int // being measured: chunks on their way,
+	since  time.Time
+	busy   time.Duration // how long there were any,
+	bytes  int64         // and what was acknowledged of them
+	conns  map[*bulkConn]struct{}
 }
 
 func newLink(now func() time.Time) *link {
-	return &link{now: now, kind: LinkDock, limit: rate.NewLimiter(rate.Inf, leastQueue), changed: func() {}}
+	return &link{now: now, kind: LinkDock, limit: rate.NewLimiter(rate.Inf, leastQueue), changed: func() {}, conns: map[*bulkConn]struct{}{}}
 }
 
 // set says what the link is now, and how many bytes a second chunks may take of it; 0: any.
@@ -111,6 +112,8 @@ func (l *link) yield(closed <-chan struct{}) {
 	if !wait {
 		return
 	}
+	l.move(-1) // this time says nothing of the link
+	defer l.move(1)
 	timer := time.NewTimer(yieldAtMost)
 	defer timer.Stop()
 	select {
@@ -120,40 +123,52 @@ func (l *link) yield(closed <-chan struct{}) {
 	}
 }
 
-// begin and end stand around a write of a chunk's bytes.
-func (l *link) begin() {
+// move notes that so many chunks more, or less, are on their way.
+func (l *link) move(chunks int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tick()
-	l.writers++
+	l.moving += chunks
 }
 
-func (l *link) end(n int) {
+// arrived notes that so many bytes more were acknowledged. When that is enough, it looks how many more were on all connections.
+func (l *link) arrived(bytes int64) {
 	l.mu.Lock()
 	l.tick()
-	l.writers--
-	l.bytes += int64(n)
-	changed := l.judge()
+	l.bytes += bytes
+	changed := false
+	if l.bytes >= measured || l.busy >= measuredFor {
+		for c := range l.conns {
+			l.bytes += c.arrived(0)
+		}
+		changed = l.judge()
+	}
 	l.mu.Unlock()
 	if changed {
 		l.changed()
 	}
 }
 
+// has notes that there is a connection for chunks, or not any more.
+func (l *link) has(c *bulkConn, there bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if delete(l.conns, c); there {
+		l.conns[c] = struct{}{}
+	}
+}
+
 // tick counts the time up to now. l.mu is held.
 func (l *link) tick() {
 	now := l.now()
-	if d := now.Sub(l.since); l.writers > 0 && d > 0 {
+	if d := now.Sub(l.since); l.moving > 0 && d > 0 {
 		l.busy += d
 	}
 	l.since = now
 }
 
-// judge finds out, when enough was measured, whether the link is narrow. It reports whether that is news. l.mu is held.
+// judge finds out from what was measured whether the link is narrow. It reports whether that is news. l.mu is held.
 func (l *link) judge() bool {
-	if l.bytes < measured && l.busy < measuredFor {
-		return false
-	}
 	was, perSecond := l.narrow, int64(float64(l.bytes)/max(l.busy.Seconds(), 1e-6))
 	l.busy, l.bytes = 0, 0
 	l.narrow = perSecond < narrowBelow || was && perSecond < wideAbove

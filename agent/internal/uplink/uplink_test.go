@@ -212,7 +212,6 @@ type puts struct {
 	order []string
 	away  atomic.Bool   // the server is
 	held  chan struct{} // closed when chunks may come
-	seen  chan struct{} // has a value when one came
 }
 
 func (p *puts) before(w http.ResponseWriter, req *http.Request) bool {

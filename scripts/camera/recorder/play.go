@@ -30,7 +30,7 @@ type stream struct {
 	videoSeq, audioSeq uint16
 }
 
-func newStream(server *gortsplib.Server, k *clip, lie bool) (*stream, error) {
+func newStream(server *gortsplib.Server, k *clip, lie, metadata bool) (*stream, error) {
 	s := &stream{video: &description.Media{Type: description.MediaTypeVideo}}
 	switch {
 	case lie && k.codec == "h265":
@@ -46,6 +46,13 @@ func newStream(server *gortsplib.Server, k *clip, lie bool) (*stream, error) {
 	if f := k.audio(); f != nil {
 		s.audio = &description.Media{Type: description.MediaTypeAudio, Formats: []format.Format{f}}
 		desc.Medias = append(desc.Medias, s.audio)
+	}
+	if metadata {
+		f := &format.Generic{PayloadTyp: 107, RTPMa: "vnd.onvif.metadata/90000"}
+		if err := f.Init(); err != nil {
+			return nil, err
+		}
+		desc.Medias = append(desc.Medias, &description.Media{Type: description.MediaTypeApplication, Formats: []format.Format{f}})
 	}
 	s.ServerStream = &gortsplib.ServerStream{Server: server, Desc: desc}
 	return s, s.Initialize()
@@ -142,7 +149,7 @@ func (p *player) picture() time.Time {
 
 func (p *player) sound() time.Time {
 	if rate := p.rate(); rate > 0 {
-		return p.heard.Add(ticks(p.sent, rate))
+		return p.heard.Add(ticks(p.sent, rate) + p.config.SoundDelay)
 	}
 	return p.picture().Add(time.Hour)
 }
@@ -205,7 +212,8 @@ func (p *player) sendPicture() {
 
 // sendSound sends what belongs to the pictures that are sent: sound is contiguous, although the footage's begins anew now and then.
 func (p *player) sendSound() {
-	now, due, rate := time.Now(), p.sound(), p.rate()
+	now, rate := time.Now(), p.rate()
+	due := p.sound().Add(-p.config.SoundDelay)
 	stamp := turnover + p.sent + int64(p.jump.Seconds()*float64(rate))
 	place := p.sent * pictureClock / rate % p.period * rate / pictureClock
 	encode, data := p.encoders.aac.Encode, [][]byte(nil)

@@ -43,16 +43,16 @@ func newPage(ctx context.Context) error {
 }
 
 // refusal is what the browser says of pages that refuse something: some of those that are looked at do.
-var refusal = regexp.MustCompile(`server responded with a status of 4(04|09|22)`)
+var refusal = regexp.MustCompile(`server responded with a status of (401|404|409|422|503)`)
 
 // browse opens a browser. What it complains of fails the test.
-func browse(t *testing.T) context.Context {
+func browse(t *testing.T, flags ...chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath("/usr/bin/chromium"), chromedp.UserDataDir(t.TempDir()), chromedp.Headless, chromedp.NoSandbox,
 		chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.DisableGPU, chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-dev-shm-usage", true), chromedp.WindowSize(1280, 900)}
 	timed, stop := context.WithTimeout(context.Background(), 4*time.Minute)
-	allocated, release := chromedp.NewExecAllocator(timed, options...)
+	allocated, release := chromedp.NewExecAllocator(timed, append(options, flags...)...)
 	ctx, closeTab := chromedp.NewContext(allocated)
 	t.Cleanup(func() {
 		if err := chromedp.Cancel(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"camseal/pkg/transport"
 	"camseal/server/internal/web"
 )
 
@@ -18,6 +19,7 @@ type runCommand struct{}
 
 const (
 	headerWait   = 15 * time.Second
+	deviceWait   = 45 * time.Second // for a device's handshake and headers, over a narrow link
 	idleWait     = 2 * time.Minute
 	requestWait  = 20 * time.Minute // of a device, body and answer
 	shutdownWait = 20 * time.Second
@@ -118,7 +120,7 @@ func listen(e *env, c *core, cert tls.Certificate) (out []server, err error) {
 	if err != nil {
 		return out, errors.Join(err, onWeb.Close())
 	}
-	out[0].http.ReadTimeout, out[0].http.WriteTimeout = requestWait, requestWait
+	out[0].http.ReadHeaderTimeout, out[0].http.ReadTimeout, out[0].http.WriteTimeout = deviceWait, requestWait, requestWait
 	out[0].http.RegisterOnShutdown(c.duty.Close) // recorders on duty need not be waited for
 	err = add("the web page", page, func() (net.Listener, error) { return onWeb, nil })
 	if err == nil {
@@ -133,8 +135,23 @@ func listenTLS(s *settings, cert tls.Certificate) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert,
+	return tls.NewListener(lively{l}, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, ClientAuth: tls.RequireAnyClientCert,
 		NextProtos: []string{"http/1.1"}}), nil
+}
+
+// lively accepts connections that are made for links that lose much, or everything.
+type lively struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (l lively) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if limited, ok := conn.(*limitedConn); ok {
+		_ = transport.Lively(limited.Conn) // of one that is gone already, the next read says so
+	}
+	return conn, nil
 }
 
 func listenTCP(addr string, max int) (net.Listener, error) {

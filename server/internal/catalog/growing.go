@@ -45,10 +45,12 @@ func (c *Catalog) Continued(ctx context.Context, r db.Recording, n int) (from *d
 	return &row, by, err
 }
 
-// FootageUntil is where the first n chunks of a captured recording end, in milliseconds from its begin.
+// FootageUntil is where the first n chunks of a captured recording that were not lost end, in milliseconds from its begin.
 func FootageUntil(r *verify.Recording, n int64) (ms uint64) {
-	for _, c := range r.Chunks[:max(0, min(n, int64(len(r.Chunks))))] {
-		ms = max(ms, c.Start+c.Duration)
+	for i, c := range r.Chunks[:max(0, min(n, int64(len(r.Chunks))))] {
+		if !r.Lost[uint64(i)] {
+			ms = max(ms, c.Start+c.Duration)
+		}
 	}
 	return ms
 }
@@ -57,10 +59,14 @@ func FootageUntil(r *verify.Recording, n int64) (ms uint64) {
 func FootageBegan(r *verify.Recording) int64 {
 	early := uint64(0)
 	for _, c := range r.Chunks {
-		if c.Duration > 0 && !c.Early {
+		if c.Duration == 0 {
+			continue
+		}
+		if !c.Early {
 			early = c.Start
 			break
 		}
+		early = c.Start + c.Duration
 	}
 	return r.OpenAt.At - int64(early)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"camseal/pkg/evidence"
 	"camseal/pkg/transport"
@@ -241,7 +242,7 @@ func TestBounds(t *testing.T) {
 		ask(b, one, lies)
 		r, _ := b.Recorder(one)
 		if r.Report.Position != nil || r.Report.Link != "" || r.Report.Behind != 0 || r.Report.Watched != 0 || r.Report.Width != maxPixels ||
-			len(r.Report.Station) > maxName || len(r.Report.Trouble) > maxText || strings.ContainsAny(r.Report.Station, "\x00\u202e\xff") {
+			len(r.Report.Station) > maxName || len(r.Report.Trouble) > maxText || strings.ContainsAny(r.Report.Station, "\x00\u202e") || !utf8.ValidString(r.Report.Station) {
 			t.Errorf("%+v", r.Report)
 		}
 		for _, bad := range []transport.Report{{Known: 1 << 60}, {Results: make([]transport.Result, 33)}} {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -48,18 +49,28 @@ func (p *patience) Read(b []byte) (int, error) {
 	}
 	n, err := p.ReadCloser.Read(b)
 	p.bytes += int64(n)
+	if errors.Is(err, io.EOF) { // from here on the connection only listens whether the other end goes away
+		p.answer()
+	}
 	return n, err
 }
 
-// extend gives the body, and the answer after it, their time from now on. Not all connections have deadlines; then none is set.
+// extend gives the body, and the answer after it, their time from now on.
 func (p *patience) extend() {
-	p.extended = p.now()
+	p.answer()
 	last := p.begun.Add(bodyPatience + time.Duration(p.bytes/leastPace)*time.Second)
 	next := p.extended.Add(stallPatience)
 	if next.After(last) {
 		next = last
 	}
 	_ = p.conn.SetReadDeadline(next)
-	_ = p.conn.SetWriteDeadline(p.extended.Add(stallPatience + 2*bodyPatience))
+}
+
+// answer gives what is done with the body, and the answer, their time from now on. Not all connections have deadlines; then none is set.
+func (p *patience) answer() {
+	p.extended = p.now()
+	end := p.extended.Add(stallPatience + 2*bodyPatience)
+	_ = p.conn.SetReadDeadline(end)
+	_ = p.conn.SetWriteDeadline(end)
 	p.work.Reset(bodyPatience)
 }

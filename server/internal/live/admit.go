@@ -45,22 +45,22 @@ func (r *Relay) admitPublisher(ctx context.Context, name string, o webrtc.Sessio
 	if err != nil {
 		return nil, "", err
 	}
-	var video, audio *codec // one of each, so that it is clear from the beginning what will come
+	video, audio := preferred(offer.video), preferred(offer.audio)
 	var codecs []codec
-	if len(offer.video) > 0 {
-		video, codecs = &offer.video[0], append(codecs, offer.video[0])
-	}
-	if len(offer.audio) > 0 {
-		audio, codecs = &offer.audio[0], append(codecs, offer.audio[0])
+	for _, c := range []*codec{video, audio} {
+		if c != nil {
+			codecs = append(codecs, *c)
+		}
 	}
 	p, err := r.connect(s, true, codecs)
 	if err != nil {
 		return nil, "", err
 	}
+	p.from = [2]*codec{video, audio}
 	p.pc.OnTrack(p.receive)
 	answer, err := p.answer(ctx, o)
 	if err == nil {
-		err = r.publish(p, video, audio, reason)
+		err = r.publish(p, shown(video), shown(audio), reason)
 	}
 	if err != nil {
 		p.end("it was refused")
@@ -68,6 +68,30 @@ func (r *Relay) admitPublisher(ctx context.Context, name string, o webrtc.Sessio
 	}
 	r.tell(name)
 	return p, answer, nil
+}
+
+// preferred is the one codec of a kind that is taken, so that it is clear from the beginning what will come: the first that needs no re-coding.
+func preferred(of []codec) *codec {
+	for i := range of {
+		if shown(&of[i]) == &of[i] {
+			return &of[i]
+		}
+	}
+	if len(of) > 0 {
+		return &of[0]
+	}
+	return nil
+}
+
+// shown is what viewers are sent instead of a codec: the same, if it can be relayed as it is.
+func shown(c *codec) *codec {
+	switch {
+	case c != nil && c.MimeType == webrtc.MimeTypeH265:
+		return &recodedVideo
+	case c != nil && c.MimeType == mimeAAC:
+		return &recodedAudio
+	}
+	return c
 }
 
 func (r *Relay) admitViewer(ctx context.Context, name string, o webrtc.SessionDescription, d *sdp.SessionDescription) (*session, string, error) {
@@ -158,42 +182,42 @@ func (r *Relay) patch(w http.ResponseWriter, req *http.Request, s *session) {
 	}
 }
 
-func (s *session) patched(ctx context.Context, f fragment, match string) (string, error) {
-	s.negotiation.Lock()
-	defer s.negotiation.Unlock()
-	same := f.ufrag == iceOf(s.offer.SDP)
+func (p *session) patched(ctx context.Context, f fragment, match string) (string, error) {
+	p.negotiation.Lock()
+	defer p.negotiation.Unlock()
+	same := f.ufrag == iceOf(p.offer.SDP)
 	switch {
 	case match == "":
 		return "", refuse(428, "If-Match is missing", "send the ETag that the session was made with; to begin ICE anew, *")
-	case match != "*" && !matches(match, s.etag):
+	case match != "*" && !matches(match, p.etag):
 		return "", refuse(412, "the session has gone on: this is not its newest ETag", "begin ICE anew with If-Match: *")
 	case match != "*" && !same:
 		return "", refuse(412, "these are not the credentials of ICE under this ETag", "begin ICE anew with If-Match: *")
 	}
 	if same {
-		return "", s.candidates(f)
+		return "", p.candidates(f)
 	}
-	changed, err := withICE(s.offer.SDP, f)
+	changed, err := withICE(p.offer.SDP, f)
 	if err != nil {
 		return "", refuse(400, "ICE can't begin anew: "+err.Error(), "")
 	}
-	answer, err := s.answer(ctx, webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: changed})
+	answer, err := p.answer(ctx, webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: changed})
 	if err != nil {
 		return "", err
 	}
-	if err := s.candidates(f); err != nil {
+	if err := p.candidates(f); err != nil {
 		return "", err
 	}
-	s.etag = newETag()
+	p.etag = newETag()
 	return fragmentOf(answer)
 }
 
-func (s *session) candidates(f fragment) error {
+func (p *session) candidates(f fragment) error {
 	for _, c := range f.candidates {
 		if strings.Contains(c.Candidate, ".local ") {
 			continue // a name that only its own network knows
 		}
-		if err := s.pc.AddICECandidate(c); err != nil {
+		if err := p.pc.AddICECandidate(c); err != nil {
 			return refuse(400, "a candidate is wrong: "+err.Error(), "")
 		}
 	}

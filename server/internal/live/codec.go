@@ -29,8 +29,8 @@ type offer struct {
 	otherVideo, otherAudio bool // there is some, but only in codecs that can't be relayed
 }
 
-// choices reads an offer; with aac, that counts as sound.
-func choices(d *sdp.SessionDescription, aac bool) offer {
+// choices reads an offer; with recode, what can be coded anew counts, too.
+func choices(d *sdp.SessionDescription, recode bool) offer {
 	var o offer
 	known := map[string]sdp.Codec{}
 	for pt, k := range d.GetCodecMap() {
@@ -46,7 +46,7 @@ func choices(d *sdp.SessionDescription, aac bool) offer {
 			continue
 		}
 		for _, format := range m.MediaName.Formats {
-			if c, ok := relayed(known[format], m.MediaName.Media, aac); ok {
+			if c, ok := relayed(known[format], m.MediaName.Media, recode); ok {
 				*into = append(*into, c)
 			}
 		}
@@ -56,7 +56,7 @@ func choices(d *sdp.SessionDescription, aac bool) offer {
 	return o
 }
 
-func relayed(k sdp.Codec, media string, aac bool) (codec, bool) {
+func relayed(k sdp.Codec, media string, recode bool) (codec, bool) {
 	c := codec{webrtc.RTPCodecParameters{PayloadType: webrtc.PayloadType(k.PayloadType),
 		RTPCodecCapability: webrtc.RTPCodecCapability{ClockRate: k.ClockRate, SDPFmtpLine: k.Fmtp}}}
 	mode := strings.Contains(strings.ReplaceAll(k.Fmtp, " ", "")+";", "packetization-mode=1;")
@@ -69,11 +69,12 @@ func relayed(k sdp.Codec, media string, aac bool) (codec, bool) {
 		c.MimeType = webrtc.MimeTypePCMA
 	case media == "audio" && name == "pcmu" && k.ClockRate == 8000:
 		c.MimeType = webrtc.MimeTypePCMU
-	case media == "audio" && name == "mpeg4-generic" && aac && k.ClockRate > 0:
+	case media == "video" && name == "h265" && recode && k.ClockRate == 90000:
+		c.MimeType, c.RTCPFeedback = webrtc.MimeTypeH265, feedbackKept
+	case media == "audio" && name == "mpeg4-generic" && recode && k.ClockRate > 0:
 		c.MimeType = mimeAAC
-		c.Channels = 1
-		if k.EncodingParameters == "2" {
-			c.Channels = 2
+		if n, err := strconv.ParseUint(k.EncodingParameters, 10, 8); err == nil {
+			c.Channels = uint16(n)
 		}
 	default:
 		return codec{}, false

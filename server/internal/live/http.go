@@ -77,6 +77,9 @@ func (r *Relay) WHEP(w http.ResponseWriter, req *http.Request, stream, base stri
 type admission func(ctx context.Context, stream string, offer webrtc.SessionDescription, d *sdp.SessionDescription) (*session, string, error)
 
 func (r *Relay) endpoint(w http.ResponseWriter, req *http.Request, stream, base string, admit admission) {
+	if r.cfg.Recode {
+		w.Header().Set(transport.HeaderRecodes, "yes")
+	}
 	switch req.Method {
 	case http.MethodOptions:
 		r.links(w.Header(), stream)

@@ -32,7 +32,7 @@ func (p *session) receive(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiv
 	epoch := t.epoch
 	t.mu.Unlock()
 	p.start(func() {
-		if err := p.forward(remote, t, epoch); err != nil && !errors.Is(err, io.EOF) {
+		if err := p.forward(remote, t, epoch); !errors.Is(err, io.EOF) {
 			p.relay.cfg.Slog.Debug("a publisher's track ended", slog.String("stream", p.stream.name), slog.Any("error", err))
 		}
 	})
@@ -48,10 +48,14 @@ func drain(r *webrtc.RTPReceiver) {
 	}
 }
 
-// forward puts a publisher's packets into the track.
+// forward puts a publisher's packets into the track, until there are no more.
 func (p *session) forward(remote *webrtc.TrackRemote, t *track, epoch uint64) error {
 	buf := make([]byte, maxPacket)
 	order := sequence{}
+	recoder, err := p.recodeFrom(t, epoch)
+	if err != nil {
+		return err
+	}
 	for {
 		n, _, err := remote.Read(buf)
 		if err != nil {
@@ -63,14 +67,49 @@ func (p *session) forward(remote *webrtc.TrackRemote, t *track, epoch uint64) er
 		}
 		now := p.relay.cfg.Now()
 		k := &packet{seq: order.place(h.SequenceNumber), ts: h.Timestamp, marker: h.Marker, payload: append([]byte(nil), h.Payload...)}
-		if t.byFrame && order.bFrames(k) {
-			p.stopPictures()
+		t.count(order.gap)
+		switch {
+		case recoder != nil:
+			recoder.take(k)
+			continue
+		case t.byFrame && order.bFrames(k):
+			if !p.relay.cfg.Recode {
+				p.stopPictures()
+				continue
+			}
+			v, err := newPictures(t.codec)
+			if err != nil {
+				return err
+			}
+			if epoch = t.succeed(epoch); epoch == 0 {
+				return nil // somebody else publishes
+			}
+			recoder = p.recode(t, v, epoch)
 			continue
 		}
-		if t.take(k, now, epoch, order.gap) {
+		if t.take(k, now, epoch) {
 			p.stream.askKey()
 		}
 	}
+}
+
+// recodeFrom begins to code a track anew, if it must be; nil: it need not.
+func (p *session) recodeFrom(t *track, epoch uint64) (*recoder, error) {
+	if from := p.from[0]; from != nil && t.byFrame && from.MimeType == webrtc.MimeTypeH265 {
+		v, err := newPictures(*from)
+		if err != nil {
+			return nil, err
+		}
+		return p.recode(t, v, epoch), nil
+	}
+	if from := p.from[1]; from != nil && !t.byFrame && from.MimeType == mimeAAC {
+		s, err := newSound(*from)
+		if err != nil {
+			return nil, err
+		}
+		return p.recode(t, s, epoch), nil
+	}
+	return nil, nil
 }
 
 // sequence follows a publisher's numbering.
@@ -121,19 +160,6 @@ func (p *session) stopPictures() {
 	if p.stream.publisher == p {
 		p.stream.reason = ReasonBFrames
 	}
-}
-
-// take adds a packet, unless another publisher has taken over, and reports whether a keyframe is wanted.
-func (t *track) take(k *packet, now time.Time, epoch uint64, gap int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.epoch != epoch {
-		return false
-	}
-	t.in++
-	t.lost = uint64(max(0, int64(t.lost)+int64(gap)))
-	t.add(k, now)
-	return t.starving
 }
 
 // askKey asks the publisher for a keyframe, but not too often.

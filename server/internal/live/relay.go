@@ -31,7 +31,7 @@ type Config struct {
 	Grace    time.Duration // how long viewers stay when the publisher goes; 10 s
 	Patience time.Duration // how long who wants to watch waits for a publisher; 6 s
 
-	Recode bool // streams that WebRTC can't carry (B-frames, AAC) go through ffmpeg, in its sandbox
+	Recode bool // streams that browsers can't be sent (B-frames, H.265, AAC) go through ffmpeg, in its sandbox
 
 	Need     func(stream string)        // somebody wants to watch, and nothing is published; may be called again while that lasts
 	Watchers func(stream string, n int) // so many watch now; called on each change, one call at a time
@@ -123,6 +123,16 @@ func (r *Relay) End(stream string) {
 	}
 }
 
+// Ended returns a channel that is closed when a viewer's session is over, however it ended. It is closed for one that is not known.
+func (r *Relay) Ended(stream, session string) <-chan struct{} {
+	if s := r.find(stream, session, false); s != nil {
+		return s.done
+	}
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
 // Addrs are the addresses that media go through.
 func (r *Relay) Addrs() []net.Addr { return slices.Clone(r.addrs) }
 
@@ -162,18 +172,6 @@ func (r *Relay) Streams() []Stream {
 	}
 	slices.SortFunc(out, func(a, b Stream) int { return cmp.Compare(a.Name, b.Name) })
 	return out
-}
-
-// Ended returns a channel that is closed when a viewer's session is over, however that came about. It is closed for one that is not known.
-func (r *Relay) Ended(stream, session string) <-chan struct{} {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s := r.streams[stream]; s != nil && s.viewers[session] != nil {
-		return s.viewers[session].gone
-	}
-	over := make(chan struct{})
-	close(over)
-	return over
 }
 
 // tell calls Watchers if the number of viewers has changed.

@@ -38,7 +38,8 @@ func newRig(t *testing.T, cfg live.Config) *rig {
 	ctx, done := context.WithTimeout(t.Context(), 30*time.Second)
 	g := &rig{t: t, ctx: ctx}
 	cfg.Now = time.Now
-	cfg.Slog = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	said := &untilEnd{t: t}
+	cfg.Slog = slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	cfg.Need = func(s string) {
 		g.mu.Lock()
 		g.needed = append(g.needed, s)
@@ -75,8 +76,31 @@ func newRig(t *testing.T, cfg live.Config) *rig {
 			t.Error(err)
 		}
 		done()
+		said.end()
 	})
 	return g
+}
+
+// untilEnd drops what is said when the test is over: connections end in the background.
+type untilEnd struct {
+	t     *testing.T
+	mu    sync.Mutex
+	ended bool
+}
+
+func (u *untilEnd) Write(b []byte) (int, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.ended {
+		return len(b), nil
+	}
+	return u.t.Output().Write(b)
+}
+
+func (u *untilEnd) end() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.ended = true
 }
 
 func (g *rig) publish(stream string, o livetest.Options) *livetest.Publisher {

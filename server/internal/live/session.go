@@ -31,8 +31,12 @@ type session struct {
 	id         string
 	publishing bool
 	pc         *webrtc.PeerConnection
+	ctx        context.Context // ends with the session
+	cancel     context.CancelFunc
+	done       chan struct{} // closed when nothing of it is left
 
 	video, audio *track        // of a publisher, set before its media can come
+	from         [2]*codec     // what its pictures and sound are coded in
 	ssrc         atomic.Uint32 // of a publisher's pictures
 
 	negotiation sync.Mutex // over etag, offer and what is done by them
@@ -46,8 +50,6 @@ type session struct {
 	timer *time.Timer
 
 	connected, once sync.Once // to begin, to end
-
-	gone chan struct{} // closed when it has ended
 }
 
 func randomID() string {
@@ -77,7 +79,8 @@ func (r *Relay) connect(s *stream, publishing bool, codecs []codec) (*session, e
 	if err != nil {
 		return nil, fmt.Errorf("prepare a connection: %w", err)
 	}
-	p := &session{relay: r, stream: s, id: randomID(), publishing: publishing, pc: pc, etag: newETag(), gone: make(chan struct{})}
+	p := &session{relay: r, stream: s, id: randomID(), publishing: publishing, pc: pc, etag: newETag(), done: make(chan struct{})}
+	p.ctx, p.cancel = context.WithCancel(r.ctx)
 	p.timer = time.AfterFunc(connectTime, func() { p.end("it did not connect") })
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
@@ -193,6 +196,7 @@ func (p *session) end(why string) {
 		p.mu.Lock()
 		p.ended = true
 		p.mu.Unlock()
+		p.cancel()
 		p.relay.gone(p)
 		for _, o := range p.outs {
 			o.stop()
@@ -201,7 +205,7 @@ func (p *session) end(why string) {
 			p.relay.cfg.Slog.Debug("connection not closed cleanly", slog.Any("error", err))
 		}
 		p.work.Wait()
-		close(p.gone)
+		close(p.done)
 		p.relay.cfg.Slog.Debug("live session ended", slog.String("stream", p.stream.name), slog.Bool("publisher", p.publishing), slog.String("why", why))
 	})
 }

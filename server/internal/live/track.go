@@ -48,16 +48,52 @@ func newTrack(c codec) *track {
 	return t
 }
 
-// begin makes room for a publisher: what the one before sent is of no use any more.
-func (t *track) begin() {
+// begin makes room for a publisher: what the one before sent is of no use any more. It returns the number under which
+// that publisher adds packets.
+func (t *track) begin() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.renew()
+	return t.epoch
+}
+
+// succeed is begin, for the same publisher: 0 if another one has begun.
+func (t *track) succeed(epoch uint64) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.epoch != epoch {
+		return 0
+	}
+	t.renew()
+	return t.epoch
+}
+
+func (t *track) renew() {
 	for t.tail < t.head {
 		t.drop()
 	}
 	t.epoch++
 	t.hasKey = false
 	t.more.Broadcast()
+}
+
+// count counts a packet that came, and by how much the number of lost ones has changed.
+func (t *track) count(gap int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.in++
+	t.lost = uint64(max(0, int64(t.lost)+int64(gap)))
+}
+
+// take adds a packet, unless another publisher has taken over, and reports whether a keyframe is wanted.
+func (t *track) take(k *packet, now time.Time, epoch uint64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.epoch != epoch {
+		return false
+	}
+	t.add(k, now)
+	return t.starving
 }
 
 func (t *track) drop() {

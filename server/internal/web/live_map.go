@@ -67,7 +67,7 @@ type mapPoint struct {
 	At   place
 }
 
-// mapOf draws the recorders whose place is known; nil: there is none.
+// mapOf draws the recorders whose place is known; nil: there are not two.
 func mapOf(tiles []tile) *liveMap {
 	var first *place
 	var m liveMap
@@ -84,7 +84,7 @@ func mapOf(tiles []tile) *liveMap {
 		west, east, south, north = min(west, x), max(east, x), min(south, y), max(north, y)
 		m.Points = append(m.Points, mapPoint{No: t.No, Name: t.Name, X: x, Y: y, At: *t.At})
 	}
-	if first == nil {
+	if len(m.Points) < 2 {
 		return nil
 	}
 	metres := max((east-west)/(mapWidth-2*mapMargin), (north-south)/(mapHeight-2*mapMargin), mapLeast/(mapWidth-2*mapMargin)) // a unit

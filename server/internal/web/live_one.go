@@ -58,7 +58,7 @@ func (s *site) one(c *gin.Context) (o one, ok bool) {
 	}
 	t := w.All[i]
 	t.No, t.Ready = 1, w.Purpose != ""
-	w.Tiles, w.Map, w.Title = []tile{t}, mapOf([]tile{t}), t.Name
+	w.Tiles, w.Map, w.Title = []tile{t}, nil, t.Name
 	w.Next, w.State = "/live/"+t.Stream, "/live/"+t.Stream+"/state"
 	o = one{wall: w, R: t}
 	if !t.Guest && t.Online && w.May(auth.Command) {

@@ -86,6 +86,7 @@ func (s *site) signOut(c *gin.Context) {
 		s.fail(c, err)
 		return
 	}
+	s.watches.recheck()
 	c.Set(personKey, catalog.Person{})
 	cookie := s.sessions.Cookie
 	http.SetCookie(c.Writer, &http.Cookie{Name: cookie.Name, Path: cookie.Path, MaxAge: -1, HttpOnly: true, Secure: cookie.Secure, SameSite: cookie.SameSite})

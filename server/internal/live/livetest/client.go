@@ -27,6 +27,9 @@ type Options struct {
 	HTTP     *http.Client                // http.DefaultClient
 }
 
+// AAC is the MIME type of AAC in RTP (RFC 3640).
+const AAC = "audio/mpeg4-generic"
+
 const nackWindow = 2048 // packets
 
 // Session is a client's session with the relay.
@@ -85,10 +88,7 @@ func (o Options) peer() (*webrtc.PeerConnection, error) {
 		return nil, err
 	}
 	if o.Audio != "" {
-		c := webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: webrtc.RTPCodecCapability{MimeType: o.Audio, ClockRate: 48000, Channels: 2}}
-		if o.Audio != webrtc.MimeTypeOpus {
-			c.ClockRate, c.Channels, c.PayloadType = 8000, 0, 8
-		}
+		c := webrtc.RTPCodecParameters{PayloadType: 111, RTPCodecCapability: soundOf(o.Audio)}
 		if err := media.RegisterCodec(c, webrtc.RTPCodecTypeAudio); err != nil {
 			return nil, err
 		}
@@ -124,6 +124,17 @@ func (o Options) peer() (*webrtc.PeerConnection, error) {
 	return webrtc.NewAPI(webrtc.WithMediaEngine(media), webrtc.WithInterceptorRegistry(chain), webrtc.WithSettingEngine(e)).NewPeerConnection(o.Config)
 }
 
+func soundOf(mime string) webrtc.RTPCodecCapability {
+	c := webrtc.RTPCodecCapability{MimeType: mime, ClockRate: 48000, Channels: 2}
+	switch mime {
+	case AAC:
+		c.SDPFmtpLine = "streamtype=5;mode=AAC-hbr;profile-level-id=1;config=1190;sizelength=13;indexlength=3;indexdeltalength=3"
+	case webrtc.MimeTypePCMA, webrtc.MimeTypePCMU:
+		c.ClockRate, c.Channels = 8000, 0
+	}
+	return c
+}
+
 // join offers what pc has and takes the answer.
 func join(ctx context.Context, pc *webrtc.PeerConnection, to string, c *http.Client) (*Session, error) {
 	offer, err := pc.CreateOffer(nil)
@@ -155,7 +166,10 @@ func join(ctx context.Context, pc *webrtc.PeerConnection, to string, c *http.Cli
 		return nil, err
 	}
 	s := &Session{PC: pc, URL: session.String(), ETag: resp.Header.Get("ETag"), Links: resp.Header.Values("Link"), Answer: body, http: c}
-	return s, pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: body})
+	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: body}); err != nil {
+		return nil, fmt.Errorf("%w; offer:\n%s\nanswer:\n%s", err, pc.LocalDescription().SDP, body)
+	}
+	return s, nil
 }
 
 // Delete ends the session as the standards say.

@@ -10,22 +10,33 @@ import (
 	"os/exec"
 	"time"
 
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/pion/webrtc/v4/pkg/media/h264reader"
 )
 
 // Picture is one access unit of H.264: NAL units without start codes.
 type Picture struct {
-	NALs [][]byte
-	Key  bool
+	NALs  [][]byte
+	Key   bool
+	Later int // how many places after its own it is shown: B-frames are coded after the picture that follows them
+
+	b bool
 }
 
-// Bytes are the NAL units, one after another.
-func (p Picture) Bytes() []byte { return bytes.Join(p.NALs, nil) }
+// Bytes are the NAL units, each behind a start code.
+func (p Picture) Bytes() []byte {
+	var b []byte
+	for _, n := range p.NALs {
+		b = append(append(b, 0, 0, 0, 1), n...)
+	}
+	return b
+}
 
 // Footage is some H.264 at an even rate, beginning with a keyframe.
 type Footage struct {
 	Pictures []Picture
 	Every    time.Duration
+	AAC      [][]byte // access units of 1024 samples, 48000 a second, 2 channels
 }
 
 // Film takes the pictures of a film as they are.
@@ -73,6 +84,7 @@ func read(ctx context.Context, every time.Duration, args ...string) (Footage, er
 			continue // the packetiser leaves them out
 		case slice:
 			whole = true
+			p.b = nal.Data[0]&0x60 == 0 // nothing refers to it
 			p.Key = p.Key || nal.UnitType == h264reader.NalUnitTypeCodedSliceIdr
 		}
 		p.NALs = append(p.NALs, nal.Data)
@@ -80,8 +92,35 @@ func read(ctx context.Context, every time.Duration, args ...string) (Footage, er
 	if whole {
 		f.Pictures = append(f.Pictures, p)
 	}
+	for i := range f.Pictures {
+		if f.Pictures[i].b && i > 0 {
+			f.Pictures[i].Later--
+			for k := i - 1; k >= 0; k-- {
+				if !f.Pictures[k].b {
+					f.Pictures[k].Later++
+					break
+				}
+			}
+		}
+	}
 	if len(f.Pictures) == 0 || !f.Pictures[0].Key {
 		return f, errors.New("the footage does not begin with a keyframe")
+	}
+	return f, nil
+}
+
+// WithAAC adds the sound of a film.
+func (f Footage) WithAAC(ctx context.Context, file string) (Footage, error) {
+	out, err := exec.CommandContext(ctx, "ffmpeg", "-v", "error", "-i", file, "-vn", "-c:a", "aac", "-ar", "48000", "-ac", "2", "-f", "adts", "-").Output()
+	if err != nil {
+		return f, fmt.Errorf("ffmpeg: %w", err)
+	}
+	var packets mpeg4audio.ADTSPackets
+	if err := packets.Unmarshal(out); err != nil {
+		return f, err
+	}
+	for _, p := range packets {
+		f.AAC = append(f.AAC, p.AU)
 	}
 	return f, nil
 }

@@ -41,7 +41,7 @@ func Publish(ctx context.Context, to string, f Footage, o Options) (*Publisher, 
 		return fail(err)
 	}
 	if o.Audio != "" {
-		if p.audio, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: o.Audio}, "audio", "film"); err != nil {
+		if p.audio, err = webrtc.NewTrackLocalStaticRTP(soundOf(o.Audio), "audio", "film"); err != nil {
 			return fail(err)
 		}
 		if err := p.send(pc, p.audio, false); err != nil {
@@ -94,7 +94,7 @@ func (p *Publisher) play(ctx context.Context, f Footage) {
 	ticks := uint32(f.Every.Seconds() * 90000)
 	tick := time.NewTicker(f.Every)
 	defer tick.Stop()
-	sound := uint16(0)
+	sound, aac, began := uint16(0), aacSender{units: f.AAC, to: p.audio}, time.Now()
 	for {
 		for _, picture := range f.Pictures {
 			select {
@@ -102,17 +102,18 @@ func (p *Publisher) play(ctx context.Context, f Footage) {
 			case <-ctx.Done():
 				return
 			}
-			var annexB []byte
-			for _, n := range picture.NALs {
-				annexB = append(append(annexB, 0, 0, 0, 1), n...)
-			}
-			for _, k := range pack.Packetize(annexB, ticks) {
+			for _, k := range pack.Packetize(picture.Bytes(), ticks) {
+				k.Timestamp += uint32(picture.Later) * ticks
 				if p.video.WriteRTP(k) != nil {
 					return
 				}
 				p.Sent.Add(1)
 			}
-			if p.audio != nil {
+			if p.audio != nil && len(f.AAC) > 0 {
+				if aac.until(time.Since(began)) != nil {
+					return
+				}
+			} else if p.audio != nil {
 				sound++
 				k := &rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: sound, Timestamp: uint32(sound) * 960}, Payload: []byte{byte(sound >> 8), byte(sound)}}
 				if p.audio.WriteRTP(k) != nil {
@@ -121,6 +122,25 @@ func (p *Publisher) play(ctx context.Context, f Footage) {
 			}
 		}
 	}
+}
+
+// aacSender sends access units at their pace.
+type aacSender struct {
+	units [][]byte
+	to    *webrtc.TrackLocalStaticRTP
+	sent  int
+}
+
+func (a *aacSender) until(now time.Duration) error {
+	for ; float64(a.sent)*1024/48000 < now.Seconds(); a.sent++ {
+		u := a.units[a.sent%len(a.units)]
+		header := []byte{0, 16, byte(len(u) >> 5), byte(len(u) << 3)} // RFC 3640: the length of the headers in bits; 13 bits of size, 3 of index
+		k := &rtp.Packet{Header: rtp.Header{Version: 2, Marker: true, SequenceNumber: uint16(a.sent), Timestamp: uint32(a.sent) * 1024}, Payload: append(header, u...)}
+		if err := a.to.WriteRTP(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Stop stops sending and drops the connection without a word.

@@ -14,10 +14,12 @@ import (
 
 // Seen is what a viewer got.
 type Seen struct {
-	Pictures [][]byte // whole ones, in the order of their numbers: NAL units without start codes
+	Pictures [][]byte // whole ones, in the order of their numbers: NAL units, each behind a start code
 	Broken   int      // ones with a packet missing
 	Packets  uint64   // of pictures
-	Missing  uint64   // by their numbers
+	Missing  uint64   // by their numbers, once they are waited for no longer
+	Span     uint64   // how many there are by their numbers, from the first to the newest
+	Bytes    uint64   // of their payloads
 	Back     int      // timestamps that went back
 	Sound    [][]byte
 	First    time.Duration // from asking until the first keyframe was whole
@@ -39,6 +41,8 @@ type Viewer struct {
 	ts     uint32
 	unit   []*rtp.Packet
 	hole   bool
+	start  uint64
+	wait   uint64 // packets that a missing one is waited for
 }
 
 const reorder = nackWindow // packets that one is waited for
@@ -49,7 +53,10 @@ func Watch(ctx context.Context, to string, keep bool, o Options) (*Viewer, error
 	if err != nil {
 		return nil, err
 	}
-	v := &Viewer{changed: make(chan struct{}), keep: keep, window: map[uint64]*rtp.Packet{}, asked: time.Now()}
+	v := &Viewer{changed: make(chan struct{}), keep: keep, window: map[uint64]*rtp.Packet{}, asked: time.Now(), wait: reorder}
+	if o.NoRepair {
+		v.wait = 1
+	}
 	fail := func(err error) (*Viewer, error) { return nil, errors.Join(err, pc.Close()) }
 	kinds := []webrtc.RTPCodecType{webrtc.RTPCodecTypeVideo}
 	if o.Audio != "" {
@@ -129,16 +136,17 @@ func (v *Viewer) take(k *rtp.Packet, video bool) {
 	at := v.newest + uint64(int64(int16(k.SequenceNumber-uint16(v.newest))))
 	if v.next == 0 {
 		at = 1<<32 | uint64(k.SequenceNumber)
-		v.next, v.ts = at, k.Timestamp
+		v.next, v.start, v.ts = at, at, k.Timestamp
 	}
 	v.newest = max(v.newest, at)
+	v.seen.Span, v.seen.Bytes = v.newest-v.start+1, v.seen.Bytes+uint64(len(k.Payload))
 	if at < v.next {
 		return // given up, or known
 	}
 	v.window[at] = k
 	for len(v.window) > 0 {
 		k, ok := v.window[v.next]
-		if !ok && v.newest-v.next < reorder {
+		if !ok && v.newest-v.next < v.wait {
 			return
 		}
 		delete(v.window, v.next)
@@ -195,7 +203,7 @@ func depacketise(unit []*rtp.Packet) (out []byte, key bool) {
 			nal := b[4 : 4+n]
 			b = b[4+n:]
 			key = key || nal[0]&0x1f == 5
-			out = append(out, nal...)
+			out = append(append(out, 0, 0, 0, 1), nal...)
 		}
 	}
 	return out, key

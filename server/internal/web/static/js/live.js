@@ -12,16 +12,16 @@ class Screen extends HTMLElement {
   connectedCallback() {
     if (this.built) return;
     this.built = true;
-    this.says = this.querySelector('.screen-says');
+    this.says = this.querySelector('.live-told');
     this.idle = this.says.textContent;
     this.name = this.getAttribute('name');
     const button = (name, act) => make('button', { type: 'button', class: 'second', 'data-do': name, 'aria-label': say(name + '-of', { name: this.name }), click: act }, say(name));
     this.buttons = { watch: button('watch', () => this.watch()), stop: button('stop', () => this.stop()), sound: button('sound', () => this.#sound()), full: button('full', () => this.#full()) };
     this.video = make('video', { playsinline: true, disablepictureinpicture: true, disableremoteplayback: true, 'aria-label': say('picture', { name: this.name }) });
     this.video.muted = true;
-    this.frame = make('div', { class: 'screen' }, this.video, make('p', { class: 'screen-evidence' }, say('evidence')), this.says);
+    this.frame = make('div', { class: 'live-screen' }, this.video, make('p', { class: 'live-evidence' }, say('evidence')), this.says);
     this.says.setAttribute('role', 'status');
-    this.replaceChildren(this.frame, make('div', { class: 'screen-do' }, ...Object.values(this.buttons)));
+    this.replaceChildren(this.frame, make('div', { class: 'live-do' }, ...Object.values(this.buttons)));
     this.#state('idle');
     this.refresh();
     addEventListener('pagehide', () => this.stop());
@@ -31,7 +31,8 @@ class Screen extends HTMLElement {
   refresh() {
     const { watch, sound, full, stop } = this.buttons, on = !!this.watching;
     watch.hidden = on || !this.hasAttribute('watch');
-    stop.hidden = sound.hidden = full.hidden = !on;
+    stop.hidden = full.hidden = !on;
+    sound.hidden = !on || !this.hasAttribute('sound');
     if (!on) this.says.textContent = this.last ?? this.idle;
   }
 
@@ -57,7 +58,7 @@ class Screen extends HTMLElement {
   stop(why = 'ended') {
     if (!this.watching) return;
     const held = this.contains(document.activeElement);
-    this.watching.end();
+    this.watching.end(why !== 'signed-out');
     this.watching = null;
     clearInterval(this.clock);
     this.video.srcObject = null;
@@ -73,8 +74,9 @@ class Screen extends HTMLElement {
 
   // told hears what becomes of the connection.
   #told(state, of) {
+    this.connected = state === 'connected';
     if (state === 'asking') { this.#state('asking'); this.#say('asking'); }
-    if (state === 'connected') this.video.play().catch(e => console.info('live', e));
+    if (this.connected) this.video.play().catch(e => console.info('live', e));
     if (state === 'again') { this.#state('again'); this.#say(of.why, of); }
     if (state === 'refused') {
       this.stop();
@@ -89,6 +91,7 @@ class Screen extends HTMLElement {
     const watching = this.watching;
     this.video.requestVideoFrameCallback((now, meta) => {
       if (this.watching !== watching || !watching) return;
+      if (!this.connected) return this.#next(); // a late one of a connection that is lost
       this.newest = performance.now();
       this.dataset.firstMs ??= Math.round(this.newest - this.began);
       this.dataset.frames = meta.presentedFrames;
@@ -160,15 +163,15 @@ class Wall extends HTMLElement {
     if (!state) return;
     const counts = document.getElementById('live-counts');
     if (counts && state.head && counts.textContent !== state.head) counts.textContent = state.head;
-    const place = this.querySelector('.wall') ?? this, seen = new Set();
+    const place = this.querySelector('.live-wall') ?? this, seen = new Set();
     for (const t of state.tiles) {
       seen.add(t.stream);
-      const fresh = new DOMParser().parseFromString(t.html, 'text/html').querySelector('.tile');
+      const fresh = new DOMParser().parseFromString(t.html, 'text/html').querySelector('.live-tile');
       const tile = this.#tile(t.stream);
       if (tile) this.#renew(tile, fresh);
-      else if (place.matches('.wall')) place.append(document.adoptNode(fresh));
+      else if (place.matches('.live-wall')) place.append(document.adoptNode(fresh));
     }
-    for (const tile of this.querySelectorAll('.tile')) if (!seen.has(tile.dataset.stream)) this.#lost(tile);
+    for (const tile of this.querySelectorAll('.live-tile')) if (!seen.has(tile.dataset.stream)) this.#lost(tile);
     const map = document.querySelector('[data-map]');
     if (map && map.dataset.text !== state.map) {
       map.dataset.text = state.map;
@@ -176,19 +179,19 @@ class Wall extends HTMLElement {
     }
   }
 
-  #tile(stream) { return [...this.querySelectorAll('.tile')].find(t => t.dataset.stream === stream); }
+  #tile(stream) { return [...this.querySelectorAll('.live-tile')].find(t => t.dataset.stream === stream); }
 
   // renew takes over what is said, and leaves the picture and the focus where they are.
   #renew(tile, fresh) {
     tile.classList.toggle('off', fresh.classList.contains('off'));
-    const number = tile.querySelector('.no'), facts = tile.querySelector('.facts'), news = fresh.querySelector('.facts');
+    const number = tile.querySelector('.no'), facts = tile.querySelector('.live-facts'), news = fresh.querySelector('.live-facts');
     if (number) number.textContent = fresh.querySelector('.no').textContent;
     if (!facts.contains(document.activeElement) || facts.querySelector('.sealed')?.href !== news.querySelector('.sealed')?.href) facts.replaceWith(document.adoptNode(news));
     else facts.querySelector('dl').replaceWith(document.adoptNode(news.querySelector('dl')));
     const screen = tile.querySelector('camseal-live'), now = fresh.querySelector('camseal-live');
-    for (const name of ['watch', 'ready']) screen.toggleAttribute(name, now.hasAttribute(name));
-    screen.idle = now.querySelector('.screen-says').textContent;
-    if (!screen.watching) screen.refresh();
+    for (const name of ['watch', 'ready', 'sound']) screen.toggleAttribute(name, now.hasAttribute(name));
+    screen.idle = now.querySelector('.live-told').textContent;
+    screen.refresh();
   }
 
   // lost takes away who is not on the wall any more, unless somebody looks at it.
@@ -196,7 +199,7 @@ class Wall extends HTMLElement {
     const screen = tile.querySelector('camseal-live');
     screen.removeAttribute('watch');
     tile.classList.add('off');
-    if (screen.watching || !tile.closest('.wall')) {
+    if (screen.watching || !tile.closest('.live-wall')) {
       screen.idle = say('gone');
       return screen.watching || screen.refresh();
     }

@@ -33,9 +33,10 @@ export class Watch {
     this.#ask();
   }
 
-  // end ends it for good, and tells the server, even while the page goes away.
-  end() {
+  // end ends it for good, and tells the server, even while the page goes away; unless who is signed out has nothing to tell it.
+  end(tell = true) {
     this.over = true;
+    if (!tell) this.session = null;
     this.#drop();
   }
 
