@@ -148,7 +148,7 @@ func (r *capturer) serve() error {
 	if set.CaptureListen == "" {
 		return nil
 	}
-	handler, err := page.New(page.Config{Recorder: r.duty, Log: r.n.log, Lang: set.Lang})
+	handler, err := page.New(page.Config{Recorder: r.duty, Now: now, Log: r.n.log, Lang: set.Lang})
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (r *capturer) serve() error {
 	if err != nil {
 		return usagef("capture-listen: %w; give another address, or end what uses this one", err)
 	}
-	r.page = &http.Server{Handler: handler, ReadHeaderTimeout: headerWait, ReadTimeout: headerWait, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+	r.page = &http.Server{Handler: handler, ReadHeaderTimeout: headerWait, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(r.n.log.Handler(), slog.LevelDebug)}
 	r.serving.Go(func() {
 		if err := r.page.Serve(l); !errors.Is(err, http.ErrServerClosed) {
