@@ -91,11 +91,11 @@ func TestPowerCutDuringImport(t *testing.T) {
 	p.allSound(files)
 }
 
-// capturing starts an agent that records a camera from its start on, and waits until it answers.
-func (p *powered) capturing(camera string) (agent *process, control string) {
+// capturing starts an agent that records a camera from its start on.
+func (p *powered) capturing(camera, segment string) (agent *process, control string) {
 	p.t.Helper()
 	control = freeAddress(p.t)
-	agent = start(p.t, "camseal-agent", p.agent("run", "--recorder", "LIVE-0001", "--camera", camera, "--capture-listen", control, "--capture-always", "--segment", "500ms",
+	agent = start(p.t, "camseal-agent", p.agent("run", "--recorder", "LIVE-0001", "--camera", camera, "--capture-listen", control, "--capture-always", "--segment", segment,
 		"--pre-event", "2s", "--speech", "none", "--no-live")...)
 	return agent, control
 }
@@ -142,11 +142,11 @@ func TestPowerCutWhileCapturing(t *testing.T) {
 			disk = p.servers
 		}
 		gone := disk.CutAt(disk.Steps() + 1 + random.Int64N(500))
-		agent, _ := p.capturing(camera.URL())
-		sealed = p.watchSealed(agent, gone, 6*time.Second, sealed)
+		agent, _ := p.capturing(camera.URL(), []string{"500ms", "3s"}[i%2])
+		sealed = p.watchSealed(agent, gone, time.Duration(2000+random.Int64N(4000))*time.Millisecond, sealed)
 		p.cut(agent)
 	}
-	agent, control := p.capturing(camera.URL())
+	agent, control := p.capturing(camera.URL(), "500ms")
 	eventually(t, "the agent to record again", func() bool {
 		resp, err := http.Get("http://" + control + "/state")
 		if err != nil {
@@ -205,9 +205,12 @@ func (p *powered) watchSealed(agent *process, gone <-chan struct{}, longest time
 func (p *powered) allEnded() {
 	p.t.Helper()
 	list, trust := p.recordings(), p.trust()
-	why := map[string]int{}
+	why, partial := map[string]int{}, 0
 	for _, r := range list {
 		why[r.Why]++
+		if strings.HasSuffix(r.Name, ".partial.mp4") {
+			partial++
+		}
 		bundle := p.export(r.Rec)
 		code, out := run(p.t, "camseal-verify", "--trust", trust, bundle)
 		if r.Why == "" || code != 0 && code != 4 || strings.Contains(out, "declared lost") {
@@ -222,7 +225,7 @@ func (p *powered) allEnded() {
 			p.t.Errorf("%s (%s) does not play: %s", r.Name, r.Why, said)
 		}
 	}
-	p.t.Logf("%d recordings: %v", len(list), why)
+	p.t.Logf("%d recordings, %d of a segment that was under way: %v", len(list), partial, why)
 	if why["interrupted"] == 0 {
 		p.t.Error("no recording was interrupted: the test cuts nothing")
 	}
