@@ -36,13 +36,13 @@ func (d *demo) stored(ctx context.Context) error {
 		for lines := bufio.NewScanner(bytes.NewReader([]byte(out))); lines.Scan(); {
 			var r struct {
 				Rec, State string
-				Chunks     uint64
+				Size       uint64
 			}
 			if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 				return err
 			}
 			if r.Rec == d.rec && r.State == "stored" {
-				d.say("stored: %d chunks", r.Chunks)
+				d.say("stored: all of its %d bytes, locked", r.Size)
 				return nil
 			}
 		}
@@ -97,7 +97,7 @@ func (d *demo) holes() error {
 		if !ok || s.Rec.String() != d.rec || c.Index == 0 {
 			continue
 		}
-		if c.Start != end {
+		if segments > 0 && c.Start != end {
 			return fmt.Errorf("segment %d begins at %d ms, the one before ended at %d ms", c.Index, c.Start, end)
 		}
 		end, segments = c.Start+c.Duration, segments+1

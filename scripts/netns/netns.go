@@ -45,10 +45,10 @@ func (n *Namespace) ip(commands ...string) error {
 }
 
 // Cut pulls the cable.
-func (n *Namespace) Cut() error { return n.ip("link set DEV down") }
+func (n *Namespace) Cut() error { return n.ip("-n NAME link set inside down") }
 
 // Mend puts it back.
-func (n *Namespace) Mend() error { return n.ip("link set DEV up") }
+func (n *Namespace) Mend() error { return n.ip("-n NAME link set inside up") }
 
 // Command is exec.CommandContext inside the namespace.
 func (n *Namespace) Command(ctx context.Context, name string, args ...string) *exec.Cmd {

@@ -83,7 +83,7 @@ func (c *clock) place(i int, src time.Duration, at time.Time, back time.Duration
 		l.base, ahead = arrival-t, 0
 	}
 	if l.prev-t > back || ahead > maxAhead || ahead < -maxBehind {
-		jump = max(arrival, l.last) - t
+		jump = max(arrival, l.last+time.Millisecond) - t
 		if d := jump - c.jump; at.Sub(c.jumped) < together && d.Abs() < together {
 			jump = c.jump // with the other track, to stay in step
 		}

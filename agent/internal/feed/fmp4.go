@@ -3,6 +3,7 @@ package feed
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 const (
 	maxHeader   = 1 << 20 // bytes of a box that is not footage
 	maxFragment = 64 << 20
+	maxSamples  = 40_000 // in a fragment
 )
 
 // mp4 reads fragmented MP4.
@@ -128,9 +130,13 @@ func (s *mp4) next(in *intake) error {
 		s.moof = b
 	case "mdat":
 		var parts fmp4.Parts
-		whole := append(s.moof, b...)
+		moof := s.moof
 		s.moof = nil
-		if err := safely(func() error { return parts.Unmarshal(whole) }); err != nil {
+		if n := samples(moof); n > maxSamples {
+			in.unreadable(fmt.Errorf("a fragment of %d samples", n))
+			return nil
+		}
+		if err := safely(func() error { return parts.Unmarshal(append(moof, b...)) }); err != nil {
 			in.unreadable(err)
 			return nil
 		}
@@ -139,9 +145,30 @@ func (s *mp4) next(in *intake) error {
 	return nil
 }
 
+// samples counts what a fragment says it has, before memory is taken for it.
+func samples(boxes []byte) (n uint64) {
+	for len(boxes) >= 8 {
+		size := int(binary.BigEndian.Uint32(boxes))
+		if size < 8 || size > len(boxes) {
+			size = len(boxes)
+		}
+		body := boxes[8:size]
+		switch string(boxes[4:8]) {
+		case "moof", "traf":
+			n += samples(body)
+		case "trun":
+			if len(body) >= 8 {
+				n += uint64(binary.BigEndian.Uint32(body[4:]))
+			}
+		}
+		boxes = boxes[size:]
+	}
+	return n
+}
+
 // fragment gives out samples in the order of their times. All have come by now, but are taken for what came one by one until now.
 func (s *mp4) fragment(in *intake, parts fmp4.Parts) {
-	var samples []sample
+	var all []sample
 	var end time.Duration
 	for _, p := range parts {
 		for _, t := range p.Tracks {
@@ -154,14 +181,14 @@ func (s *mp4) fragment(in *intake, parts fmp4.Parts) {
 				k := sample{track: t.ID, dts: duration(dts, rate)}
 				k.give = s.unit(t.ID, x, dts, rate)
 				dts += int64(x.Duration)
-				samples = append(samples, k)
+				all = append(all, k)
 			}
 			end = max(end, duration(dts, rate))
 		}
 	}
-	slices.SortStableFunc(samples, func(a, b sample) int { return int(a.dts - b.dts) })
+	slices.SortStableFunc(all, func(a, b sample) int { return cmp.Compare(a.dts, b.dts) })
 	now := in.config.Now()
-	for _, k := range samples {
+	for _, k := range all {
 		k.give(in, now.Add(k.dts-end))
 	}
 }

@@ -15,7 +15,11 @@ import (
 var (
 	errSilent     = errors.New("nothing came from the camera")
 	errNoPictures = errors.New("no pictures came from the camera")
+	errOdd        = errors.New("what the camera sends is no longer pictures as it said them to be")
 )
+
+// maxOdd is how many units in a row that can't be pictures end a connection that gave some: the camera is asked anew what it sends.
+const maxOdd = 25
 
 // maxSound is how much sound is taken at once.
 const maxSound = 64 << 10
@@ -53,6 +57,7 @@ type connection struct {
 	picture   time.Time // when a picture came last
 	sound     time.Time
 	keyed     bool // a key picture came, and all after it is given out
+	odd       int  // units in a row that can't be pictures
 	waiting   time.Time
 	waited    int              // pictures left out because no key one came yet
 	sayWait   time.Duration    // when that is said next
@@ -104,9 +109,12 @@ func (in *intake) pictures(pts int64, dts *int64, timed bool, nals [][]byte, due
 		in.count(&in.bad, 1, err.Error())
 	}
 	if au == nil {
+		if err != nil {
+			in.conn.odd++
+		}
 		return
 	}
-	in.conn.picture = now
+	in.conn.picture, in.conn.odd = now, 0
 	if !timed {
 		in.wait(now)
 		return
@@ -219,8 +227,8 @@ func (in *intake) check() error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	c, now, stall := &in.conn, in.config.Now(), in.config.Stall
-	in.flush(&in.bad, evidence.WhyReadError, "%d pieces of what the camera sent could not be read; the last one: %s", now)
-	in.flush(&in.lost, evidence.WhyGap, "%d packets were lost%s; pictures may be damaged until the next keyframe", now)
+	in.flush(&in.bad, evidence.WhyReadError, "what the camera sent could not be read, %d×; the last time: %s", now)
+	in.flush(&in.lost, evidence.WhyGap, "packets were lost on the way, %d%s; pictures may be damaged until the next keyframe", now)
 	in.flushLeaps(now)
 	picture, heard := now.Sub(c.picture), now.Sub(c.sound)
 	switch {
@@ -231,6 +239,8 @@ func (in *intake) check() error {
 		return nil
 	case c.audio == nil && picture >= stall || picture >= stall && heard >= stall:
 		return fmt.Errorf("%w for %v", errSilent, stall)
+	case c.keyed && c.odd >= maxOdd:
+		return errOdd
 	case picture >= stall<<min(in.futile, maxPatience):
 		in.futile++
 		return fmt.Errorf("%w for %v, only sound", errNoPictures, picture.Round(time.Millisecond))
@@ -252,7 +262,7 @@ func (in *intake) ended(err error) (good bool) {
 	defer in.mu.Unlock()
 	if why := err.Error(); why != in.away {
 		in.away = why
-		in.say(evidence.WhyGap, why+". It is asked again until it answers.", in.clock.end())
+		in.say(evidence.WhyGap, why+". It is tried again until it works.", in.clock.end())
 	}
 	good = in.conn.given && in.config.Now().Sub(in.conn.began) > in.config.Wait
 	in.conn.given = false

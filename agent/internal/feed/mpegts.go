@@ -2,12 +2,79 @@ package feed
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/mpegts/codecs"
 )
+
+const (
+	packetSize = 188
+	maxHeld    = 4 * maxUnit // bytes of all units that have begun
+)
+
+// packets gives the reader of MPEG-TS whole packets only, and bounds what it must hold: units are as long as their source likes.
+type packets struct {
+	r     *bufio.Reader
+	held  [1 << 13]int // bytes since a unit began, by stream
+	total int
+	rest  []byte
+}
+
+// Read implements io.Reader.
+func (p *packets) Read(b []byte) (int, error) {
+	if len(p.rest) == 0 {
+		whole, err := p.next()
+		if err != nil {
+			return 0, err
+		}
+		p.rest = whole
+	}
+	n := copy(b, p.rest)
+	p.rest = p.rest[n:]
+	return n, nil
+}
+
+func (p *packets) next() ([]byte, error) {
+	for {
+		head, err := p.r.Peek(packetSize)
+		if err != nil {
+			return nil, err
+		}
+		if at := bytes.IndexByte(head, 0x47); at != 0 {
+			if at < 0 {
+				at = len(head)
+			}
+			if _, err := p.r.Discard(at); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		whole := make([]byte, packetSize)
+		if _, err := io.ReadFull(p.r, whole); err != nil {
+			return nil, err
+		}
+		stream := int(whole[1]&0x1f)<<8 | int(whole[2])
+		if stream == len(p.held)-1 { // stuffing
+			continue
+		}
+		if whole[1]&0x40 != 0 {
+			p.total -= p.held[stream]
+			p.held[stream] = 0
+		}
+		if whole[3]&0x10 != 0 {
+			p.held[stream] += packetSize
+			p.total += packetSize
+		}
+		if p.total > maxHeld {
+			return nil, fmt.Errorf("units of more than %d bytes", maxHeld)
+		}
+		return whole, nil
+	}
+}
 
 // ts reads MPEG-TS.
 type ts struct {
@@ -18,7 +85,7 @@ type ts struct {
 }
 
 func openTS(r *bufio.Reader) (c container, video, audio *Track, left []string, err error) {
-	s := &ts{reader: mpegts.Reader{R: r}}
+	s := &ts{reader: mpegts.Reader{R: &packets{r: r}}}
 	s.time.Initialize()
 	if err := s.reader.Initialize(); err != nil {
 		return nil, nil, nil, nil, err

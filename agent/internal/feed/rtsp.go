@@ -31,7 +31,7 @@ func (s *Source) rtsp(ctx context.Context, in *intake, u *base.URL) error {
 	if s.config.UDP {
 		protocol = gortsplib.ProtocolUDP
 	}
-	c := &gortsplib.Client{Scheme: u.Scheme, Host: u.Host, TLSConfig: s.config.TLS, Protocol: &protocol, UserAgent: "camseal",
+	c := &gortsplib.Client{Scheme: u.Scheme, Host: u.Host, TLSConfig: s.config.trust(u.Hostname()), Protocol: &protocol, UserAgent: "camseal",
 		ReadTimeout: s.config.Stall + 2*time.Second, WriteTimeout: s.config.Stall,
 		OnPacketsLost: in.missing, OnDecodeError: in.unreadable}
 	if err := c.Start(); err != nil {

@@ -16,7 +16,7 @@ type Config struct {
 	URL   string           // rtsp:// or rtsps://, with user and password if the camera wants them; they are never said anywhere
 	UDP   bool             // RTP comes by UDP instead of the connection that asks for it
 	TLS   *tls.Config      // for rtsps; nil: as the system trusts
-	Path  string           // of a FIFO that a program writes fragmented MP4 or MPEG-TS to, or of a file like that, such as /dev/stdin
+	Path  string           // of a FIFO to which a program writes fragmented MP4 or MPEG-TS, or a file like that, such as /dev/stdin. A fragment is taken as a whole: long ones delay whoever watches live
 	Stall time.Duration    // how long a camera may be silent before it is asked anew; default 5 s
 	NoKey time.Duration    // how long there may be no keyframe before that is said, and before sound goes on alone; default 5 s
 	Wait  time.Duration    // the longest wait before a camera that can't be reached is asked anew; default 10 s
@@ -99,6 +99,18 @@ func (s *Source) watch(ctx context.Context, in *intake, stop context.CancelCause
 	}
 }
 
+// trust is what a camera of this name is trusted by.
+func (c Config) trust(name string) *tls.Config {
+	t := &tls.Config{}
+	if c.TLS != nil {
+		t = c.TLS.Clone()
+	}
+	if t.ServerName == "" {
+		t.ServerName = name
+	}
+	return t
+}
+
 // hide takes the URL's user and password out of a text.
 func (c Config) hide(text string) string {
 	u, err := url.Parse(c.URL)
@@ -114,7 +126,7 @@ func (c Config) hide(text string) string {
 	return text
 }
 
-// String names the camera without its password.
+// String names the camera without its user and password.
 func (c Config) String() string {
 	if c.Path != "" {
 		return c.Path
@@ -123,5 +135,6 @@ func (c Config) String() string {
 	if err != nil {
 		return "a camera"
 	}
-	return u.Redacted()
+	u.User = nil
+	return u.String()
 }

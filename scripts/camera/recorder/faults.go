@@ -18,18 +18,18 @@ func (c *Camera) set(f func(now time.Time)) {
 	f(time.Now())
 }
 
-// Stall lets it send nothing for a while; its connections stay open. What would have been sent is lost.
+// Stall lets it send nothing for a while, 0 ends that; its connections stay open. What would have been sent is lost.
 func (c *Camera) Stall(d time.Duration) { c.set(func(now time.Time) { c.stallUntil = now.Add(d) }) }
 
-// DropKeys lets it leave keyframes out for a while.
+// DropKeys lets it leave keyframes out for a while, 0 ends that.
 func (c *Camera) DropKeys(d time.Duration) { c.set(func(now time.Time) { c.noKeyUntil = now.Add(d) }) }
 
-// DropSound lets it send no sound for a while.
+// DropSound lets it send no sound for a while, 0 ends that.
 func (c *Camera) DropSound(d time.Duration) {
 	c.set(func(now time.Time) { c.noSoundUntil = now.Add(d) })
 }
 
-// Garble lets it send random bytes instead of pictures for a while.
+// Garble lets it send random bytes instead of pictures for a while, 0 ends that.
 func (c *Camera) Garble(d time.Duration) { c.set(func(now time.Time) { c.garbageUntil = now.Add(d) }) }
 
 // Jump sets its clock forward, or back if d is negative.

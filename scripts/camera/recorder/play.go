@@ -30,7 +30,7 @@ type stream struct {
 	videoSeq, audioSeq uint16
 }
 
-func newStream(server *gortsplib.Server, k *clip, lie bool) (*stream, error) {
+func newStream(server *gortsplib.Server, k *clip, lie, metadata bool) (*stream, error) {
 	s := &stream{video: &description.Media{Type: description.MediaTypeVideo}}
 	switch {
 	case lie && k.codec == "h265":
@@ -46,6 +46,13 @@ func newStream(server *gortsplib.Server, k *clip, lie bool) (*stream, error) {
 	if f := k.audio(); f != nil {
 		s.audio = &description.Media{Type: description.MediaTypeAudio, Formats: []format.Format{f}}
 		desc.Medias = append(desc.Medias, s.audio)
+	}
+	if metadata {
+		f := &format.Generic{PayloadTyp: 107, RTPMa: "vnd.onvif.metadata/90000"}
+		if err := f.Init(); err != nil {
+			return nil, err
+		}
+		desc.Medias = append(desc.Medias, &description.Media{Type: description.MediaTypeApplication, Formats: []format.Format{f}})
 	}
 	s.ServerStream = &gortsplib.ServerStream{Server: server, Desc: desc}
 	return s, s.Initialize()

@@ -4,6 +4,7 @@ package recorder
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -26,6 +27,7 @@ type Config struct {
 	Listen         string        // address for RTSP; default 127.0.0.1 and any port
 	UDP            int           // port for RTP by UDP, an even one; the next one is for RTCP; default none
 	User, Password string        // who may watch; default everybody
+	TLS            *tls.Config   // it speaks RTSPS; default RTSP
 	File           string        // default Footage
 	Codec          string        // h264 or h265
 	Audio          string        // pcma, aac or none
@@ -38,6 +40,7 @@ type Config struct {
 	Outside        bool          // parameter sets are said in the description only, not among the pictures
 	SoundDelay     time.Duration // by which sound is sent later than its pictures; its reports are right
 	Lie            bool          // the description says H.264 of H.265, and the other way round
+	Metadata       bool          // there is a track of data besides, at which nothing is sent
 	Once           bool          // ends then, and closes its streams
 	Cache          string        // folder for what was encoded; default one under the temporary folder
 }
@@ -109,7 +112,7 @@ func Start(ctx context.Context, config Config) (*Camera, error) {
 		return nil, err
 	}
 	c := &Camera{config: config, done: make(chan struct{}), watchers: make(chan struct{})}
-	c.server = &gortsplib.Server{Handler: c, RTSPAddress: config.Listen, WriteQueueSize: 8192,
+	c.server = &gortsplib.Server{Handler: c, RTSPAddress: config.Listen, TLSConfig: config.TLS, WriteQueueSize: 8192,
 		Listen: func(network, address string) (net.Listener, error) {
 			l, err := net.Listen(network, address)
 			if err == nil {
@@ -142,7 +145,7 @@ func Start(ctx context.Context, config Config) (*Camera, error) {
 
 // describe adds a stream for a clip. The lock is held.
 func (c *Camera) describe(k *clip) error {
-	s, err := newStream(c.server, k, c.config.Lie)
+	s, err := newStream(c.server, k, c.config.Lie, c.config.Metadata)
 	if err != nil {
 		return err
 	}
@@ -180,6 +183,9 @@ func (c *Camera) Address() string { return c.addr.String() }
 // URL is where it is watched, with user and password if it wants them.
 func (c *Camera) URL() string {
 	u := url.URL{Scheme: "rtsp", Host: c.Address(), Path: "/stream"}
+	if c.config.TLS != nil {
+		u.Scheme = "rtsps"
+	}
 	if c.config.User != "" {
 		u.User = url.UserPassword(c.config.User, c.config.Password)
 	}
