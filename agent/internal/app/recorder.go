@@ -98,7 +98,7 @@ func (r *capturer) assemble() error {
 		SetLink: n.uplink.SetLink, Journal: s.path("commands.jsonl"), Now: now, Log: n.log, Always: s.CaptureAlways, Resume: n.cutOff(), Schedule: s.schedule, Link: s.Link,
 		Keys: duty.Keys{Path: s.KeyEvents, Toggle: s.KeyCode, Mark: s.KeyMark, Header: s.KeyHeader}, Position: s.Position, Indicator: s.Indicator}
 	if s.Live {
-		r.live = live.New(live.Config{Send: n.client.Send, Now: now, Log: n.log})
+		r.live = live.New(live.Config{Send: n.client.Send, Now: now, Log: n.log, Rate: func() int { return int(8 * n.uplink.Rate()) }})
 		d.Live = publishing{r.live}
 	}
 	if r.duty, err = duty.New(d); err != nil {

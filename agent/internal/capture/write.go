@@ -182,7 +182,7 @@ func (r *Recorder) unload(t *take) error {
 	switch {
 	case err == nil:
 		for _, e := range t.unsaid {
-			if _, ok := e.Body.(*evidence.Chunk); ok {
+			if c, ok := e.Body.(*evidence.Chunk); ok && (c.Index > 0 || t.mode == evidence.ModeImport) { // else it is init
 				t.chunks++
 			}
 		}

@@ -263,6 +263,12 @@ func TestCommandsAreOnRecord(t *testing.T) {
 	if page := r.body(path + "zh-CN"); !strings.Contains(page, "记录仪已执行指令") || !strings.Contains(page, "标记重点时刻") || !strings.Contains(page, "王 the-supervisor") {
 		t.Errorf("its result is not there\n%s", page)
 	}
+	page := r.body("/fleet/" + d.id().String() + "?lang=en")
+	for _, want := range []string{"command given to the recorder", "the recorder carried out a command", "mark an important moment", "&lt;i&gt;here&lt;/i&gt;", "/log/leaf/"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the device's page lacks %q\n%s", want, page)
+		}
+	}
 	stranger := newDevice(t, "stranger", r.vkey)
 	refused(t, stranger.client(r).do("POST", "/v1/orders", []byte("{}"), nil), transport.CodeUnknownDevice)
 	refused(t, d.client(r).do("POST", "/v1/orders", []byte(`{"station":7}`), nil), transport.CodeBadRequest)

@@ -41,6 +41,7 @@ func as(s string) string { return s }
 
 // TestBadRequests: what is not WHIP or WHEP is refused as the standards say, with words, and leaves nothing behind.
 func TestBadRequests(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	good := anOffer(t, as)
 	for _, c := range []struct {
@@ -85,6 +86,7 @@ func TestBadRequests(t *testing.T) {
 
 // TestPartly: pictures that can't be relayed are declined, the sound is taken, and the stream says why there are no pictures.
 func TestPartly(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	resp, answer, err := livetest.Request(g.ctx, nil, "POST", g.url+"/whip/a", typeSDP, anOffer(t, func(s string) string {
 		return strings.ReplaceAll(s, "H264/90000", "H266/90000")
@@ -106,6 +108,7 @@ func TestPartly(t *testing.T) {
 
 // TestPatch: trickled candidates and new beginnings of ICE, under the rules of RFC 9725 (4.3) for entity tags; a session belongs to its stream.
 func TestPatch(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	p := g.publish("cam", livetest.Options{})
 	v := g.watch("cam", livetest.Options{})

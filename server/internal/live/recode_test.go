@@ -36,6 +36,7 @@ func (g *rig) publishReordered(audio string) {
 
 // TestBFrames: pictures that are coded out of their order are not shown, and it is said why.
 func TestBFrames(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	g.publishReordered("")
 	g.eventually("the reason to be known", func() bool { s := g.Streams(); return len(s) == 1 && s[0].Reason == live.ReasonBFrames })
@@ -51,6 +52,7 @@ func TestBFrames(t *testing.T) {
 
 // TestRecode: where it is allowed, they are coded anew, and so is the sound; time goes forward, and pictures can be decoded.
 func TestRecode(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{Recode: true})
 	g.publishReordered(livetest.AAC)
 	v := g.watch("cam", livetest.Options{Audio: "audio/opus"})
