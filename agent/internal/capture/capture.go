@@ -56,6 +56,7 @@ type Config struct {
 	SegmentMin  time.Duration // a segment ends at the first key picture after it; default 2 s
 	SegmentCap  time.Duration // and after this wherever it is; default 8 s
 	Length      time.Duration // after which a recording is ended and gone on with in another; default 30 min
+	LongGap     time.Duration // a camera that was away longer goes on in another recording; default 1 min
 	CountWait   time.Duration // how long an opening waits for the TPM; default 10 s
 	BeatEvery   time.Duration // default 9 s: a beat comes at least every 10
 
@@ -74,6 +75,7 @@ func (c *Config) defaults() {
 	set(&c.SegmentMin, 2*time.Second)
 	set(&c.SegmentCap, 8*time.Second)
 	set(&c.Length, 30*time.Minute)
+	set(&c.LongGap, time.Minute)
 	set(&c.CountWait, 10*time.Second)
 	set(&c.BeatEvery, 9*time.Second)
 	set(&c.HeaderMax, time.Minute)

@@ -41,6 +41,7 @@ func as(s string) string { return s }
 
 // TestBadRequests: what is not WHIP or WHEP is refused as the standards say, with words, and leaves nothing behind.
 func TestBadRequests(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	good := anOffer(t, as)
 	for _, c := range []struct {
@@ -56,6 +57,7 @@ func TestBadRequests(t *testing.T) {
 		{"no fingerprint", "POST", "/whip/a", typeSDP, strings.ReplaceAll(good, "a=fingerprint", "a=finger"), 400},
 		{"data", "POST", "/whip/a", typeSDP, good + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n", 400},
 		{"too many media", "POST", "/whip/a", typeSDP, good + strings.Repeat(good[strings.Index(good, "m="):], 8), 400},
+		{"too many candidates", "POST", "/whip/a", typeSDP, good + strings.Repeat("a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n", 200), 400},
 		{"too long", "POST", "/whip/a", typeSDP, good + strings.Repeat("a=x\r\n", 20000), 413},
 		{"too long to watch", "POST", "/whep/a", typeSDP, good + strings.Repeat("a=x\r\n", 20000), 413},
 		{"garbage to watch", "POST", "/whep/a", typeSDP, "v=1", 400},
@@ -85,6 +87,7 @@ func TestBadRequests(t *testing.T) {
 
 // TestPartly: pictures that can't be relayed are declined, the sound is taken, and the stream says why there are no pictures.
 func TestPartly(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	resp, answer, err := livetest.Request(g.ctx, nil, "POST", g.url+"/whip/a", typeSDP, anOffer(t, func(s string) string {
 		return strings.ReplaceAll(s, "H264/90000", "H266/90000")
@@ -106,6 +109,7 @@ func TestPartly(t *testing.T) {
 
 // TestPatch: trickled candidates and new beginnings of ICE, under the rules of RFC 9725 (4.3) for entity tags; a session belongs to its stream.
 func TestPatch(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	p := g.publish("cam", livetest.Options{})
 	v := g.watch("cam", livetest.Options{})

@@ -46,6 +46,7 @@ var textsGrowing = map[string][2]string{
 	"duty-camera":    {"Camera", "摄像头"},
 	"duty-no-camera": {"no camera", "无摄像头"},
 	"duty-heard":     {"Heard at %s.", "%s 收到。"},
+	"duty-told":      {"Commands and live viewing, the newest", "最近的指令与实时观看"},
 	"duty-off":       {"off duty", "未在岗"},
 	"duty-says":      {"As the recorder itself says.", "以记录仪自身所报为准。"},
 	"link-wifi":      {"Wi-Fi", "Wi-Fi"},

@@ -16,6 +16,7 @@ var textsLive = map[string][2]string{
 	"live-ask":          {"No picture was asked for.", "尚未请求画面。"},
 	"live-no-scripts":   {"Live pictures need scripts, which are off in this browser. What is said below is true when the page is loaded.", "实时画面需要脚本，而本浏览器已禁用脚本。以下内容以页面加载时为准。"},
 	"live-sealed":       {"Sealed so far", "已签封部分"},
+	"live-of-recording": {"Its recorder live (not evidence)", "该记录仪实时画面（非证据）"},
 	"live-is-off":       {"The recorder is not on duty now. What it sealed is safe; ask again when it is back.", "该记录仪当前不在岗。已签封的内容安全，请待其恢复后再请求。"},
 	"live-none":         {"There is no such recorder on duty. Nothing was changed.", "没有这样的在岗记录仪。未作任何更改。"},
 	"live-off":          {"This server has no live pictures. Recordings are not affected.", "本服务器未开启实时画面。音像记录不受影响。"},

@@ -7,9 +7,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,14 +19,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pion/webrtc/v4"
-
 	"camseal/server/internal/live/livetest"
 )
 
 const film = "/usr/share/forensics-samples/original-files/movie1/VID_20191220_170832.mp4"
-
-const viewerBuffer = 1 << 20 // bytes, of the kernel's for each client
 
 // step is what so many viewers at once meant.
 type step struct {
@@ -113,12 +109,20 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the process ends
-	var r result
+	r, err := figures(ctx, base, numbers, span)
+	if err := errors.Join(err, p.Stop()); err != nil {
+		return err
+	}
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "\t")
+	return e.Encode(r)
+}
+
+func figures(ctx context.Context, base string, numbers []string, span time.Duration) (r result, err error) {
 	for range 20 {
 		ms, err := first(ctx, base)
 		if err != nil {
-			return err
+			return r, err
 		}
 		r.First = append(r.First, ms)
 	}
@@ -127,11 +131,11 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 	for _, n := range numbers {
 		n, err := strconv.Atoi(n)
 		if err != nil {
-			return err
+			return r, err
 		}
 		s, err := with(ctx, base, n, span)
 		if err != nil {
-			return err
+			return r, err
 		}
 		fmt.Fprintf(os.Stderr, "%+v\n", s)
 		r.Steps = append(r.Steps, s)
@@ -141,9 +145,7 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 		}
 		r.Enough = n
 	}
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "\t")
-	return e.Encode(r)
+	return r, nil
 }
 
 // first is how long one viewer's first keyframe took, ms.
@@ -164,16 +166,7 @@ func with(ctx context.Context, base string, n int, span time.Duration) (step, er
 	s := step{Viewers: n}
 	var all []*livetest.Viewer
 	for range n {
-		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return s, err
-		}
-		defer conn.Close()                                       //nolint:errcheck // only read from
-		if err := conn.SetReadBuffer(viewerBuffer); err != nil { // what is lost is to be the relay's loss, and not that of a client that was not given the processor
-			return s, err
-		}
-		v, err := livetest.Watch(ctx, base+"/whep/bench", false, livetest.Options{NoRepair: true,
-			Engine: func(e *webrtc.SettingEngine) { e.SetICEUDPMux(webrtc.NewICEUDPMux(nil, conn)) }})
+		v, err := livetest.Watch(ctx, base+"/whep/bench", false, livetest.Options{NoRepair: true})
 		if err != nil {
 			return s, err
 		}
