@@ -85,6 +85,7 @@ func (s *system) onDuty(url string, flags ...string) *onDuty {
 	return d
 }
 
+// ready waits until the agent has its camera, 1 s of footage before a start, and is known to be on duty.
 func (d *onDuty) ready() {
 	d.s.t.Helper()
 	d.s.t.Cleanup(func() {
@@ -330,7 +331,7 @@ func playsInFFplay(t *testing.T, file string) {
 	defer stop()
 	cmd := exec.CommandContext(ctx, "ffplay", "-v", "error", "-nodisp", "-autoexit", file)
 	cmd.Env = append(os.Environ(), "SDL_AUDIODRIVER=dummy", "SDL_VIDEODRIVER=dummy")
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+	if out, err := cmd.CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) > 0 {
 		t.Errorf("ffplay: %v: %s", err, out)
 	}
 }
