@@ -250,7 +250,7 @@ func atBothEnds(t *testing.T, d *day, s *system, rec, device string) {
 	} {
 		eventually(t, path+" to tell all", func() bool { // a watch is over half a minute after its connection is
 			d.visit(path + "?lang=en")
-			text := d.text("main")
+			text := strings.ToLower(d.text("main"))
 			err = nil
 			for _, want := range wants {
 				if !strings.Contains(text, want) {
