@@ -58,7 +58,10 @@ func playsInChromium(t *testing.T, s *system, rec string) {
 	w.until("the recording to play to its end", theVideo+`.ended`)
 	length := ask[float64](w, theVideo+`.duration`)
 	w.run(chromedp.Evaluate(`document.querySelector('.check button').click()`, nil))
-	w.state("sound")
+	w.until("all parts to be checked", `!['', 'checking', 'unchecked'].includes(`+theVerdict+`.dataset.state ?? '')`)
+	if state := ask[string](w, theVerdict+`.dataset.state`); state != "sound" {
+		t.Errorf("the verdict is %q: %s", state, ask[string](w, theVerdict+`.textContent`))
+	}
 	if said := ask[string](w, theVerdict+`.textContent`); !regexp.MustCompile(`(\d+) of (\d+) checked in this browser`).MatchString(said) {
 		t.Errorf("the verdict is %q", said)
 	}
