@@ -148,14 +148,7 @@ func TestTPMHangs(t *testing.T) {
 	c := footage(t, "9", plain...)
 	g := newRig(t, func(c *Config) { c.CountWait = 500 * time.Millisecond })
 	g.start()
-	intake := make(chan struct{})
-	go func() {
-		defer close(intake)
-		for g.spool.LastIntake() == 0 {
-			<-g.spool.Changed()
-		}
-	}()
-	<-intake
+	g.until("intake", func(State) bool { return g.spool.LastIntake() != 0 })
 	g.chip.Stop()
 	id := g.record(c, 0, 5*time.Second)
 	g.until("said", func(s State) bool { return strings.Contains(s.Trouble, "TPM") })
