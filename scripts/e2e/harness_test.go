@@ -361,6 +361,7 @@ type recording struct {
 	Rec   string `json:"rec"`
 	Name  string `json:"name"`
 	State string `json:"state"`
+	Why   string `json:"why"` // how it was closed
 }
 
 // recordings asks the server which recordings it has.

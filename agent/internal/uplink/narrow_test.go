@@ -106,7 +106,7 @@ func TestNarrowLink(t *testing.T) {
 	p := &puts{}
 	server.Intercept(p.before)
 	r.run()
-	size := 24_000
+	size := 16_000
 	if os.Getenv("CAMSEAL_TEST") == "long" {
 		size = 250_000
 	}

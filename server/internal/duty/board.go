@@ -1,5 +1,5 @@
 // Package duty knows which recorders are on duty: each asks the server, again and again, whether there is something for it to do, and says
-// meanwhile how it is. Nothing of it outlives the server; what was commanded, and what came of it, stands in the log.
+// meanwhile how it is. Nothing of it outlives the server but what was commanded, and what came of it: that stands in the log.
 package duty
 
 import (
@@ -29,6 +29,7 @@ type Book interface {
 // Config says what a Board works with. All members must be set.
 type Config struct {
 	Book Book
+	Past func(ctx context.Context, id evidence.DeviceID) ([]evidence.CustodyEvent, error) // about commands to a device, as far as they matter, the newest first
 	Now  func() time.Time
 	Slog *slog.Logger
 }
@@ -173,6 +174,9 @@ func (b *Board) Poll(ctx context.Context, id evidence.DeviceID, report transport
 	}
 	results := report.Results
 	report.Results = nil
+	if err := b.remember(ctx, id); err != nil {
+		return transport.Orders{}, err
+	}
 	r, p := b.enter(id, report)
 	if p == nil {
 		return nothing(report), nil
@@ -199,10 +203,6 @@ func (b *Board) enter(id evidence.DeviceID, report transport.Report) (*recorder,
 		return nil, nil
 	}
 	r := b.devices[id]
-	if r == nil {
-		r = &recorder{id: id}
-		b.devices[id] = r
-	}
 	if r.poll != nil {
 		close(r.poll.over)
 	}

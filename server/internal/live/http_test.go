@@ -57,6 +57,7 @@ func TestBadRequests(t *testing.T) {
 		{"no fingerprint", "POST", "/whip/a", typeSDP, strings.ReplaceAll(good, "a=fingerprint", "a=finger"), 400},
 		{"data", "POST", "/whip/a", typeSDP, good + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n", 400},
 		{"too many media", "POST", "/whip/a", typeSDP, good + strings.Repeat(good[strings.Index(good, "m="):], 8), 400},
+		{"too many candidates", "POST", "/whip/a", typeSDP, good + strings.Repeat("a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n", 200), 400},
 		{"too long", "POST", "/whip/a", typeSDP, good + strings.Repeat("a=x\r\n", 20000), 413},
 		{"too long to watch", "POST", "/whep/a", typeSDP, good + strings.Repeat("a=x\r\n", 20000), 413},
 		{"garbage to watch", "POST", "/whep/a", typeSDP, "v=1", 400},

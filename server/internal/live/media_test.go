@@ -17,9 +17,9 @@ import (
 	"camseal/server/internal/live/livetest"
 )
 
-// sparse is footage with one keyframe in 5 s.
+// sparse is footage with one keyframe in 4 s.
 var sparse = sync.OnceValues(func() (livetest.Footage, error) {
-	return livetest.Coded(context.Background(), film, 5, 1_000_000, 150, "-s", "640x360")
+	return livetest.Coded(context.Background(), film, 4, 1_000_000, 120, "-s", "640x360")
 })
 
 // TestLateViewer: who comes between two keyframes that lie far apart gets a picture that can be decoded, and all after it, at once; so does who

@@ -42,6 +42,7 @@ type session struct {
 	negotiation sync.Mutex // over etag, offer and what is done by them
 	etag        string
 	offer       webrtc.SessionDescription
+	added       int // candidates since then
 
 	mu    sync.Mutex
 	ended bool

@@ -85,6 +85,10 @@ func TestBrowser(t *testing.T) {
 	ctx, over := tab(t)
 	r := newRecorder()
 	s := serve(t, r)
+	axe, err := os.ReadFile("../../../../.tools/axe.min.js")
+	if err != nil {
+		t.Fatalf("axe-core is needed: %v; scripts/test fetches it", err)
+	}
 	shots := os.Getenv("CAMSEAL_SHOTS")
 	if shots == "" {
 		shots = t.TempDir()
@@ -132,6 +136,15 @@ func TestBrowser(t *testing.T) {
 				}
 				if got := ask[float64](t, ctx, `Math.max(...[...document.querySelectorAll('button')].map(b => b.getBoundingClientRect().bottom)) - innerHeight`); got > 0 {
 					t.Errorf("%s %v %s: the buttons end %v px below the display", state, size, l, got)
+				}
+				if size[0] == 800 {
+					for _, scheme := range []string{"light", "dark"} {
+						run(t, ctx, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+						if found := ask[string](t, ctx, string(axe)+`; axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html.slice(0, 200) + ' ' + n.failureSummary).slice(0, 2)).join('; '))`); found != "" {
+							t.Errorf("%s %s %s: %s", state, l, scheme, found)
+						}
+					}
+					run(t, ctx, emulation.SetEmulatedMedia())
 				}
 				shoot(t, ctx, filepath.Join(shots, fmt.Sprintf("recorder-%s-%d-%s.png", state, size[0], l)))
 			}

@@ -25,6 +25,7 @@ type Options struct {
 	Engine   func(*webrtc.SettingEngine) // changes the settings
 	Config   webrtc.Configuration        // STUN, TURN and policy
 	Audio    string                      // MIME type of sound; empty: none
+	HEVC     bool                        // pictures are H.265
 	NoRepair bool                        // losses are not reported
 	Profile  string                      // profile-level-id; 640028
 	HTTP     *http.Client                // http.DefaultClient
@@ -111,9 +112,12 @@ func (o Options) peerOn(mux ice.UDPMux) (*webrtc.PeerConnection, error) {
 	if profile == "" {
 		profile = "640028"
 	}
-	err := media.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile,
-		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}}}, webrtc.RTPCodecTypeVideo)
+	pictures := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
+		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile}
+	if o.HEVC {
+		pictures.MimeType, pictures.SDPFmtpLine = webrtc.MimeTypeH265, ""
+	}
+	err := media.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: pictures}, webrtc.RTPCodecTypeVideo)
 	if err != nil {
 		return nil, err
 	}
