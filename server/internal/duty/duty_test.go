@@ -108,11 +108,12 @@ func same[T any](t *testing.T, what string, got, want T) {
 	}
 }
 
-// A request waits, and is answered when its time is over, when a newer one comes, and at once when somebody begins to watch; a recorder is on duty
+// A request waits, but for the one of a recorder that comes on duty, and is answered when its time is over, when a newer one comes, and at once when somebody begins to watch; a recorder is on duty
 // while it asks and a moment longer, and those who look are told of each change.
 func TestLongPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := newBoard(t)
+		same(t, "who comes on duty", <-ask(b, one, transport.Report{Station: "0"}), answer{orders: transport.Orders{Commands: []transport.Command{}}})
 		changed := b.Changed()
 		first := ask(b, one, transport.Report{Station: "A", Link: "wifi"})
 		<-changed
@@ -150,6 +151,7 @@ func TestLongPoll(t *testing.T) {
 func TestCommands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, k := newBoard(t)
+		<-ask(b, one, transport.Report{Known: 41})
 		p := ask(b, one, transport.Report{Known: 41})
 		got := give(b, transport.Command{Kind: transport.CommandMark, Text: "here"})
 		if len(k.said()) != 0 || len(p) != 0 {
@@ -181,7 +183,8 @@ func TestCommands(t *testing.T) {
 		same(t, "nothing more to say", (<-y).after, transport.OrdersWait+200*time.Millisecond)
 
 		next, _ := newBoard(t) // of another server, which knows less than the recorder
-		p = ask(next, one, transport.Report{Known: 43, Results: results})
+		<-ask(next, one, transport.Report{Known: 43, Results: results})
+		p = ask(next, one, transport.Report{Known: 43})
 		refused := give(next, transport.Command{Kind: transport.CommandStop})
 		same(t, "number", (<-p).orders.Commands[0].Number, 44)
 		no := transport.Result{Number: 44, Text: "nothing is being recorded"}
