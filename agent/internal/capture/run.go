@@ -189,7 +189,7 @@ func (r *Recorder) segment(t *take, s *segment) {
 	switch {
 	case t == nil:
 		r.ring = append(r.ring, s)
-	case s.key && len(t.ahead) > 0 && s.start-t.from() >= r.config.Length, s.key && t.based && s.start-t.base >= r.config.Length:
+	case s.key && (t.based || len(t.ahead) > 0) && s.start-t.from() >= r.length(t):
 		t.ended = evidence.WhyComplete
 		next, err := r.newTake(t)
 		if err != nil {
@@ -200,6 +200,14 @@ func (r *Recorder) segment(t *take, s *segment) {
 	default:
 		t.ahead = append(t.ahead, s)
 	}
+}
+
+// length is how long a recording gets: one in import mode soon makes way for another try to capture.
+func (r *Recorder) length(t *take) time.Duration {
+	if t.mode == evidence.ModeImport {
+		return min(r.config.Length, r.config.ImportLength)
+	}
+	return r.config.Length
 }
 
 // trim lets go of what is too old, or too much, before a start.

@@ -44,6 +44,7 @@ func TestBadRequests(t *testing.T) {
 	t.Parallel()
 	g := newRig(t, live.Config{})
 	good := anOffer(t, as)
+	g.publish("there", livetest.Options{})
 	for _, c := range []struct {
 		name, method, path, kind, body string
 		status                         int
@@ -61,6 +62,8 @@ func TestBadRequests(t *testing.T) {
 		{"too long", "POST", "/whip/a", typeSDP, good + strings.Repeat("a=x\r\n", 20000), 413},
 		{"too long to watch", "POST", "/whep/a", typeSDP, good + strings.Repeat("a=x\r\n", 20000), 413},
 		{"garbage to watch", "POST", "/whep/a", typeSDP, "v=1", 400},
+		{"no credentials to watch", "POST", "/whep/there", typeSDP, strings.ReplaceAll(good, "a=ice-", "a=nice-"), 400},
+		{"nothing that is published", "POST", "/whep/there", typeSDP, good[strings.Index(good, "v="):strings.Index(good, "m=video")] + good[strings.Index(good, "m=audio"):], 406},
 		{"GET", "GET", "/whip/a", "", "", 405},
 		{"PUT", "PUT", "/whep/a", typeSDP, good, 405},
 		{"no session", "DELETE", "/whip/a/0123456789abcdef0123456789abcdef", "", "", 404},
@@ -76,6 +79,12 @@ func TestBadRequests(t *testing.T) {
 		}
 	}
 	for _, s := range g.Streams() {
+		if s.Name == "there" {
+			if s.Viewers != 0 || !s.Publishing {
+				t.Errorf("%+v", s)
+			}
+			continue
+		}
 		if s.Name != "other" || s.Publishing || s.Reason != live.ReasonVideo {
 			t.Errorf("left: %+v", s)
 		}

@@ -158,6 +158,9 @@ func TestRepair(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := conn.(*net.UDPConn).SetReadBuffer(4 << 20); err != nil { // else the kernel drops much more, on a busy machine
+			t.Fatal(err)
+		}
 		l := &lossy{PacketConn: conn}
 		t.Cleanup(func() { _ = conn.Close() })
 		return l, livetest.Options{Engine: func(e *webrtc.SettingEngine) {

@@ -24,15 +24,19 @@ const (
 // receive is called for each track of a publisher.
 func (p *session) receive(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
 	p.relay.mu.Lock()
-	to := p.audio
+	from := &p.audio
 	if remote.Kind() == webrtc.RTPCodecTypeVideo {
-		to = p.video
-		p.ssrc.Store(uint32(remote.SSRC()))
+		from = &p.video
 	}
+	to := *from
+	*from = lane{} // the first of a kind has it
 	p.relay.mu.Unlock()
 	p.start(func() { drain(receiver) })
 	if to.track == nil {
 		return
+	}
+	if to.track.byFrame {
+		p.ssrc.Store(uint32(remote.SSRC()))
 	}
 	p.start(func() {
 		if err := p.forward(remote, to.track, to.epoch); !errors.Is(err, io.EOF) {

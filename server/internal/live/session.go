@@ -35,7 +35,7 @@ type session struct {
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when nothing of it is left
 
-	video, audio lane          // of a publisher, set under the relay's mu when it has become that
+	video, audio lane          // of a publisher, under the relay's mu, from when it has become that until its media come
 	from         [2]*codec     // what its pictures and sound are coded in
 	ssrc         atomic.Uint32 // of its pictures
 
