@@ -115,7 +115,11 @@ func TestLiveInTheBrowser(t *testing.T) {
 		t.Fatalf("what is sealed so far leads to %s", path)
 	}
 	w.grows(s, r, rec)
-	look(w, "live-growing")
+	for _, lang := range []string{"zh-CN", "en"} {
+		d.visit("/recordings/" + rec + "?lang=" + lang)
+		w.until("a picture", theVideo+`?.readyState >= 2`)
+		shoot(w, "live-growing-"+lang)
+	}
 	d.visit(one)
 	look(w, "live-one")
 	d.visit("/live")

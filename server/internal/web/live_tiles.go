@@ -20,6 +20,9 @@ import (
 	"camseal/server/internal/duty"
 )
 
+// manyBehind parts are more than a recorder has under way while all is well: half a minute of footage.
+const manyBehind = 15
+
 // tile is one recorder, or a guest's camera, as the wall shows it.
 type tile struct {
 	No      int // on the page
@@ -136,7 +139,7 @@ func (s *site) tile(ctx context.Context, f Frame, r duty.Recorder, st Stream) (t
 	if p.Link != "" {
 		add("link", f.T("live-link-"+p.Link), false)
 	}
-	add("behind", behindText(f, p.Behind), p.Behind > 0)
+	add("behind", behindText(f, p.Behind), p.Behind >= manyBehind)
 	add("trouble", verify.Display(p.Trouble), true)
 	if t.At != nil {
 		add("position", t.At.String()+" · "+whenText(p.Position.At), false)
