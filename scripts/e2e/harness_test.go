@@ -218,9 +218,13 @@ func (s *system) token() string {
 // makers is the folder with the roots of swtpm's own authority, which every software TPM here is certified by.
 func makers() string { return filepath.Join(bin, "makers") }
 
+var oneMaker sync.Mutex // the maker's authority certifies one at a time
+
 // certify makes a fresh TPM state with an endorsement certificate, as a maker does.
 func certify(t *testing.T, dir string) {
 	t.Helper()
+	oneMaker.Lock()
+	defer oneMaker.Unlock()
 	authority := filepath.Join(bin, "authority")
 	conf := filepath.Join(authority, "setup.conf")
 	if _, err := os.Stat(conf); err != nil {

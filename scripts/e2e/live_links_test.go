@@ -36,6 +36,7 @@ func shell(t *testing.T, commands string, words ...string) {
 // TestNarrowLink: over 64 kbit/s, of whose packets one in twenty is lost either way, the server knows of every segment long before the footage
 // can be there; when the link is wide again all of it comes.
 func TestNarrowLink(t *testing.T) {
+	t.Parallel()
 	const third = 91
 	n, err := netns.New("camseal-e2e", third)
 	if err != nil {
@@ -132,8 +133,9 @@ func (l *lag) seen(ms uint64) {
 // TestServerAway: the server is gone for the whole of a recording that does not fit into the spool. There is an alarm before it is full; nothing that
 // was not sent makes room for anything; what could not be kept is said, and all that was sealed comes when the server is back.
 func TestServerAway(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
-	cam := camera(t, recorder.Config{})
+	cam := camera(t, recorder.Config{Bitrate: "1M"})
 	d := s.onDuty(cam.URL(), "--chunk-size", "64KiB", "--spool-max", "1MiB", "--spool-alarm", "40")
 	s.server.kill()
 	rec := d.press("start")
@@ -189,6 +191,7 @@ func TestServerAway(t *testing.T) {
 
 // TestCameraMisbehaves: a camera stalls, jumps an hour back, drops its sound, and changes the size of its pictures. What is recorded is sound, decodes, and says so.
 func TestCameraMisbehaves(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	cam := camera(t, recorder.Config{})
 	d := s.onDuty(cam.URL())

@@ -20,12 +20,13 @@ import (
 // TestLiveExhibitPlays: what was captured is, byte for byte, what was sealed; it plays as one file in ffmpeg, ffplay and Chromium, with every
 // picture that the camera sent.
 func TestLiveExhibitPlays(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	recs := map[string]string{}
 	for name, c := range map[string]recorder.Config{"H.264 and G.711": {}, "H.265 and AAC": {Codec: "h265", Audio: "aac"}} {
 		d := s.onDuty(camera(t, c).URL())
 		recs[name] = d.press("start")
-		d.segments(6)
+		d.segments(4)
 		if rec := d.press("stop"); rec != recs[name] {
 			t.Errorf("%s: %s was ended, not %s", name, rec, recs[name])
 		}
@@ -87,6 +88,7 @@ const theScreen = `document.querySelector('camseal-live')`
 // TestLiveInTheBrowser: a custodian has a recorder begin, watches it, marks and ends it, and sees the recording grow; all of it is on record at both ends.
 func TestLiveInTheBrowser(t *testing.T) {
 	skipQuick(t)
+	t.Parallel()
 	s := newSystem(t)
 	r := s.onDuty(camera(t, recorder.Config{}).URL())
 	w := openBrowser(t, s)
@@ -161,7 +163,7 @@ func (w *window) watch(r *onDuty, one string) {
 	if said := d.text(".live-evidence"); !on || said != "Live, not evidence" {
 		t.Errorf("on the picture (%v) is %q", on, said)
 	}
-	shoot(w, "live-wall-watched")
+	w.shot("live-wall-watched")
 	var shot []byte
 	w.run(chromedp.Screenshot("camseal-live video", &shot, chromedp.ByQuery))
 	if c := colours(t, shot); c < 100 {
@@ -171,7 +173,7 @@ func (w *window) watch(r *onDuty, one string) {
 	d.visit(one + "?lang=en")
 	w.run(chromedp.Click(`camseal-live [data-do=watch]`))
 	w.until("pictures on the recorder's page", `Number(`+theScreen+`.dataset.frames ?? 0) > 20`)
-	shoot(w, "live-one-watched")
+	w.shot("live-one-watched")
 	if n <= 20 {
 		t.Errorf("%d pictures on the wall", n)
 	}
