@@ -20,9 +20,6 @@ import (
 	"camseal/server/internal/duty"
 )
 
-// manyBehind parts are more than a recorder has under way while all is well: half a minute of footage.
-const manyBehind = 15
-
 // tile is one recorder, or a guest's camera, as the wall shows it.
 type tile struct {
 	No      int // on the page
@@ -139,7 +136,7 @@ func (s *site) tile(ctx context.Context, f Frame, r duty.Recorder, st Stream) (t
 	if p.Link != "" {
 		add("link", f.T("live-link-"+p.Link), false)
 	}
-	add("behind", behindText(f, p.Behind), p.Behind >= manyBehind)
+	add("behind", behindText(f, p.Behind), p.Behind > muchBehind)
 	add("trouble", verify.Display(p.Trouble), true)
 	if t.At != nil {
 		add("position", t.At.String()+" · "+whenText(p.Position.At), false)
@@ -247,6 +244,9 @@ func watchedText(f Frame, n int) string {
 	}
 	return fmt.Sprintf(f.T("live-watched-by"), n)
 }
+
+// muchBehind is how many parts without a receipt are more than a growing recording always has: receipts come every ten seconds at most.
+const muchBehind = 20
 
 func behindText(f Frame, n int) string {
 	if n == 0 {

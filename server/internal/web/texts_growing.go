@@ -40,7 +40,7 @@ var textsGrowing = map[string][2]string{
 	"duty-idle":      {"not recording", "未录制"},
 	"duty-watched":   {"Watched by", "观看人数"},
 	"duty-link":      {"Link", "链路"},
-	"duty-behind":    {"Parts not sent yet", "待发送数据块"},
+	"duty-behind":    {"Parts not confirmed yet", "待确认入库数据块"},
 	"duty-position":  {"Position", "位置"},
 	"duty-trouble":   {"Trouble", "异常"},
 	"duty-camera":    {"Camera", "摄像头"},
