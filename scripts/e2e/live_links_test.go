@@ -247,6 +247,7 @@ func TestCameraMisbehaves(t *testing.T) {
 // TestStrangersPublish: who is not enrolled publishes nothing; and of a crowd as many watch one recorder as may, all of them with pictures.
 func TestStrangersPublish(t *testing.T) {
 	const may, come = 20, 22
+	t.Parallel()
 	s := newSystem(t, "--live-viewers", fmt.Sprint(may))
 	stranger(t, s)
 	skipQuick(t)
