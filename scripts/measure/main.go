@@ -37,6 +37,7 @@ var benches = []bench{
 	{"review", review},
 	{"playback", playback},
 	{"viewers", viewers},
+	{"live", recording},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
