@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -94,7 +96,7 @@ func (p *place) onDuty(s *system, gop time.Duration, during func(*proc) ([]row, 
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, camera.Close()) }()
-	agent, err := p.start(nil, "camseal-agent", append([]string{"run", "--camera", "rtsp://" + camera.Address() + "/stream", "--capture-always", "--pre-event", "0s", "--segment", (gop - 100*time.Millisecond).String(),
+	agent, err := p.start(nil, "camseal-agent", append([]string{"run", "--camera", "rtsp://" + camera.Address() + "/stream", "--capture-always", "--segment", (gop - 100*time.Millisecond).String(),
 		"--speech", "none", "--recorder", "BENCH", "--capture-listen", strings.TrimPrefix(recorderPage, "http://"), "--log-level", "debug"}, s.flags...)...)
 	if err != nil {
 		return nil, nil, err
@@ -109,9 +111,20 @@ func (p *place) onDuty(s *system, gop time.Duration, during func(*proc) ([]row, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w\n%s", err, tail(agent.out.String()))
 	}
-	all, err = fates(agent.out.String())
-	return all, rows, err
+	if all, err = fates(agent.out.String()); err != nil {
+		return nil, nil, err
+	}
+	closed := closing.FindStringSubmatch(agent.out.String())
+	if closed == nil {
+		return nil, nil, fmt.Errorf("the recording was not closed\n%s", tail(agent.out.String()))
+	}
+	chunks, _ := strconv.ParseFloat(closed[1], 64) // they are digits
+	bytes, _ := strconv.ParseFloat(closed[2], 64)
+	return all, append([]row{figure("recorded and sent", "%.0f MB in %.0f segments: %.2f Mbit/s", bytes/1e6, chunks, bytes*8/1e6/((chunks-1.5)*gop.Seconds()))}, rows...), nil
 }
+
+// closing is what the agent says of a recording's end: how many chunks, one of which is the begin of the file, and bytes.
+var closing = regexp.MustCompile(`msg="recording closed".* chunks=(\d+) bytes=(\d+)`)
 
 // tail is the end of a log.
 func tail(log string) string { return log[max(0, len(log)-4000):] }
@@ -136,7 +149,7 @@ func (p *place) costs(agent, server *proc, who *visitor.Visitor) (rows []row, er
 		return nil, err
 	}
 	watched := spend(agent, server)
-	rows = append(alone.rows("recording and sending 4 Mbit/s"), watched.rows("the same, with a viewer")...)
+	rows = append(alone.rows("recording and sending"), watched.rows("the same, with a viewer")...)
 	for _, k := range []struct {
 		when string
 		ms   []float64

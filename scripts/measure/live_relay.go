@@ -8,7 +8,7 @@ import (
 
 // relay has the relay's own measurement run: many viewers of one stream of 4 Mbit/s, which share this machine with it.
 func (p *place) relay() ([]row, error) {
-	run, err := p.start(nil, "livebench", "--viewers", "20,60,100,140,200", "--seconds", "6", "--firsts", "8")
+	run, err := p.start(nil, "livebench", "--viewers", "20,100,160,220,280,340", "--seconds", "5", "--firsts", "4")
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (p *place) relay() ([]row, error) {
 		TooMany int `json:"viewers_above_0.1_percent"`
 	}
 	out := run.out.Bytes()
-	if i := bytes.Index(out, []byte("\n{")); i > 0 {
+	if i := bytes.Index(out, []byte("{\n")); i > 0 {
 		out = out[i:] // what it said while it measured stands before
 	}
 	if err := json.Unmarshal(out, &r); err != nil || len(r.Steps) == 0 {

@@ -61,7 +61,7 @@ type result struct {
 func main() { os.Exit(run()) }
 
 func run() int {
-	viewers := flag.String("viewers", "1,5,10,20,30,40,60,80,100,120,150,200", "numbers of viewers, in order")
+	viewers := flag.String("viewers", "1,5,10,20,30,40,60,80,100,120,150,200", "numbers of viewers, growing")
 	seconds := flag.Int("seconds", 10, "how long each is measured")
 	bits := flag.Int("bits", 4_000_000, "bits a second of the stream")
 	firsts := flag.Int("firsts", 20, "how often the first picture is waited for")
@@ -115,7 +115,7 @@ func measure(ctx context.Context, numbers []string, span time.Duration, bits, fi
 }
 
 // against measures the relay at base.
-func against(ctx context.Context, base string, numbers []string, span time.Duration, bits, firsts int) error {
+func against(ctx context.Context, base string, numbers []string, span time.Duration, bits, firsts int) (err error) {
 	footage, err := livetest.Coded(ctx, film, 10, bits, 60, "-s", "1280x720")
 	if err != nil {
 		return err
@@ -136,12 +136,14 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 	if sorted := slices.Sorted(slices.Values(r.First)); len(sorted) > 0 {
 		r.FirstP50 = sorted[len(sorted)/2]
 	}
+	c := crowd{base: base}
+	defer func() { err = errors.Join(err, c.leave(ctx)) }()
 	for _, n := range numbers {
 		n, err := strconv.Atoi(n)
 		if err != nil {
 			return err
 		}
-		s, err := with(ctx, base, n, span, &p.Sent)
+		s, err := c.with(ctx, n, span, &p.Sent)
 		if err != nil {
 			return err
 		}
@@ -171,21 +173,22 @@ func first(ctx context.Context, base string) (float64, error) {
 	return float64(s.First.Microseconds()) / 1000, v.Delete(ctx)
 }
 
-// with measures so many viewers at once of what is sent.
-func with(ctx context.Context, base string, n int, span time.Duration, sent *atomic.Uint64) (s step, err error) {
+// crowd are viewers of one stream, each with a socket of its own.
+type crowd struct {
+	base  string
+	all   []*livetest.Viewer
+	conns []*net.UDPConn
+}
+
+// with measures so many viewers at once of what is sent. Those that there are stay.
+func (c *crowd) with(ctx context.Context, n int, span time.Duration, sent *atomic.Uint64) (s step, err error) {
 	s.Viewers = n
-	all, conns, err := enter(ctx, base, n)
-	defer func() {
-		for _, v := range all {
-			err = errors.Join(err, v.Delete(ctx))
+	for len(c.all) < n {
+		if err := c.enter(ctx); err != nil {
+			return s, err
 		}
-		for _, c := range conns {
-			err = errors.Join(err, c.Close())
-		}
-	}()
-	if err != nil {
-		return s, err
 	}
+	all, base := c.all, c.base
 	if s.Without = await(ctx, all); s.Without > 0 {
 		return s, nil
 	}
@@ -226,25 +229,33 @@ func with(ctx context.Context, base string, n int, span time.Duration, sent *ato
 	return s, nil
 }
 
-// enter connects so many viewers, each with a socket of its own.
-func enter(ctx context.Context, base string, n int) (all []*livetest.Viewer, conns []*net.UDPConn, err error) {
-	for range n {
-		conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			return all, conns, err
-		}
-		conns = append(conns, conn)
-		if err := conn.SetReadBuffer(viewerBuffer); err != nil { // what is lost is to be the relay's loss, and not that of a client that was not given the processor
-			return all, conns, err
-		}
-		mux := webrtc.NewICEUDPMux(logging.NewDefaultLeveledLoggerForScope("ice", logging.LogLevelDisabled, io.Discard), conn)
-		v, err := livetest.Watch(ctx, base+"/whep/bench", false, livetest.Options{NoRepair: true, Engine: func(e *webrtc.SettingEngine) { e.SetICEUDPMux(mux) }})
-		if err != nil {
-			return all, conns, err
-		}
-		all = append(all, v)
+// enter connects one more.
+func (c *crowd) enter(ctx context.Context) error {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return err
 	}
-	return all, conns, nil
+	c.conns = append(c.conns, conn)
+	if err := conn.SetReadBuffer(viewerBuffer); err != nil { // what is lost is to be the relay's loss, and not that of a client that was not given the processor
+		return err
+	}
+	mux := webrtc.NewICEUDPMux(logging.NewDefaultLeveledLoggerForScope("ice", logging.LogLevelDisabled, io.Discard), conn)
+	v, err := livetest.Watch(ctx, c.base+"/whep/bench", false, livetest.Options{NoRepair: true, Engine: func(e *webrtc.SettingEngine) { e.SetICEUDPMux(mux) }})
+	if err == nil {
+		c.all = append(c.all, v)
+	}
+	return err
+}
+
+// leave ends all.
+func (c *crowd) leave(ctx context.Context) (err error) {
+	for _, v := range c.all {
+		_ = v.Delete(ctx) // the relay may have ended it before
+	}
+	for _, c := range c.conns {
+		err = errors.Join(err, c.Close())
+	}
+	return err
 }
 
 // await waits until viewers have the stream, and says how many have not in time.
