@@ -124,7 +124,7 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 	if err != nil {
 		return err
 	}
-	defer p.Stop() //nolint:errcheck // the process ends
+	defer func() { _ = p.Stop() }() // the process ends
 	var r result
 	for range firsts {
 		ms, err := first(ctx, base)
