@@ -37,7 +37,7 @@ var benches = []bench{
 	{"review", review},
 	{"playback", playback},
 	{"viewers", viewers},
-	{"relay", relay},
+	{"live", recording},
 }
 
 func main() { os.Exit(run(os.Args[1:])) }

@@ -150,15 +150,18 @@ func (p *place) do(env []string, name string, args ...string) (*proc, error) {
 }
 
 // until waits for a condition for at most 30 s.
-func until(what string, ok func() bool) error {
+func until(what string, ok func() bool) error { return within(30*time.Second, what, ok) }
+
+// within waits for a condition for at most that long.
+func within(most time.Duration, what string, ok func() bool) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(30 * time.Second)
+	limit := time.After(most)
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-limit:
-			return fmt.Errorf("waited 30 s for %s", what)
+			return fmt.Errorf("waited %v for %s", most, what)
 		}
 	}
 	return nil

@@ -20,8 +20,8 @@ func (s *system) stop() {
 	}
 }
 
-// enrolled makes one in a folder. storage says where the server's vault is.
-func (p *place) enrolled(dir string, storage []string) (s *system, err error) {
+// enrolled makes one in a folder. storage says where the server's vault is, more how else the server runs.
+func (p *place) enrolled(dir string, storage []string, more ...string) (s *system, err error) {
 	s = &system{}
 	defer func() {
 		if err != nil {
@@ -36,7 +36,8 @@ func (p *place) enrolled(dir string, storage []string) (s *system, err error) {
 		return s, err
 	}
 	const api, web = "127.0.0.1:18443", "127.0.0.1:18080"
-	s.server, err = p.start(nil, "camseal-server", append([]string{"run", "--state", server, "--listen", api, "--web", web, "--allow-unknown-maker"}, storage...)...)
+	run := append([]string{"run", "--state", server, "--listen", api, "--web", web, "--allow-unknown-maker"}, storage...)
+	s.server, err = p.start(nil, "camseal-server", append(run, more...)...)
 	if err != nil {
 		return s, err
 	}

@@ -20,6 +20,7 @@ const (
 // segment is what becomes a chunk.
 type segment struct {
 	start, end time.Duration // in the feed's time; end once it is done
+	ended      time.Time     // when the first unit of the next one was there; zero: it ended without one
 	key        bool          // decoding can begin with it
 	early      bool          // it was begun before the open statement
 	done       bool          // nothing more comes to it

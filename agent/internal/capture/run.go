@@ -159,6 +159,9 @@ func (r *Recorder) unit(u feed.Unit) {
 	r.cut.add(u)
 	r.newest = max(r.newest, u.DTS)
 	if s := r.cut.seg; s != nil && s != before {
+		if before != nil {
+			before.ended = u.At
+		}
 		r.segment(t, s)
 	}
 	if t == nil {

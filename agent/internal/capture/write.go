@@ -167,6 +167,7 @@ func (r *Recorder) endChunk(t *take, s *segment, end time.Duration) {
 		r.config.Log.Error("a segment can't be ended", slog.String("rec", t.id.String()), slog.Any("error", err))
 		return
 	}
+	r.config.Log.Debug("segment ended", slog.Uint64("chunk", t.w.index-1), slog.Time("at", s.ended))
 	t.until = max(t.until, end)
 	t.largest = max(t.largest, s.size)
 	t.unsaid = append(t.unsaid, e)
@@ -178,12 +179,13 @@ func (r *Recorder) unload(t *take) error {
 	if len(t.unsaid) == 0 {
 		return nil
 	}
-	_, err := r.config.Spool.Append(r.context(), t.unsaid...)
+	said, err := r.config.Spool.Append(r.context(), t.unsaid...)
 	switch {
 	case err == nil:
-		for _, e := range t.unsaid {
+		for i, e := range t.unsaid {
 			if c, ok := e.Body.(*evidence.Chunk); ok && (c.Index > 0 || t.mode == evidence.ModeImport) { // else it is init
 				t.chunks++
+				r.config.Log.Debug("segment said", slog.Uint64("chunk", c.Index), slog.Uint64("seq", said[i].Seq))
 			}
 		}
 		t.unsaid, t.tries, t.said = nil, 0, r.elapsed()

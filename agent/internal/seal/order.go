@@ -290,5 +290,6 @@ func (s *Sealer) quote(ctx context.Context, before state, upto uint64, head evid
 	s.seals++
 	s.mu.Unlock()
 	s.announce(upto, begun)
+	s.config.Log.DebugContext(ctx, "sealed", slog.Uint64("upto", upto))
 	return s.step("sealed")
 }

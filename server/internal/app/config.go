@@ -71,14 +71,15 @@ type settings struct {
 	TSAInterval time.Duration `name:"tsa-interval" help:"How often it is asked at most." default:"1h"`
 	TSARoots    string        `name:"tsa-roots" help:"Folder of its roots (*.pem), for trust folders." placeholder:"DIR"`
 
-	LiveListen     string   `name:"live-listen" help:"Address that live media go through, by UDP. Recorders and browsers elsewhere need one that they can reach, with a fixed port." default:"127.0.0.1:0" placeholder:"ADDR"`
-	LiveTCP        string   `name:"live-tcp" help:"The same by TCP, for those whom UDP does not reach. Default: none." placeholder:"ADDR"`
-	LivePublic     []string `name:"live-public" help:"IP addresses under which live-listen is reached from outside, if a router translates them." placeholder:"IP"`
-	LiveSTUN       []string `name:"live-stun" help:"STUN servers that recorders and browsers are told of: stun:host:port." placeholder:"URL"`
-	LiveTURN       []string `name:"live-turn" help:"TURN servers, likewise: turn:host:port?transport=udp." placeholder:"URL"`
-	LiveTURNSecret string   `name:"live-turn-secret-file" help:"File (mode 0600) with the secret that is shared with the TURN servers (coturn: static-auth-secret)." placeholder:"FILE"`
-	LiveViewers    int      `name:"live-viewers" help:"How many may watch one recorder at once." default:"50"`
-	LiveRecode     bool     `name:"live-recode" help:"Code anew, by ffmpeg in its sandbox, what browsers can't be sent live: B-frames and AAC. It takes up much of a core for each such recorder."`
+	LiveListen     string        `name:"live-listen" help:"Address that live media go through, by UDP. Recorders and browsers elsewhere need one that they can reach, with a fixed port." default:"127.0.0.1:0" placeholder:"ADDR"`
+	LiveTCP        string        `name:"live-tcp" help:"The same by TCP, for those whom UDP does not reach. Default: none." placeholder:"ADDR"`
+	LivePublic     []string      `name:"live-public" help:"IP addresses under which live-listen is reached from outside, if a router translates them." placeholder:"IP"`
+	LiveSTUN       []string      `name:"live-stun" help:"STUN servers that recorders and browsers are told of: stun:host:port." placeholder:"URL"`
+	LiveTURN       []string      `name:"live-turn" help:"TURN servers, likewise: turn:host:port?transport=udp." placeholder:"URL"`
+	LiveTURNSecret string        `name:"live-turn-secret-file" help:"File (mode 0600) with the secret that is shared with the TURN servers (coturn: static-auth-secret)." placeholder:"FILE"`
+	LiveViewers    int           `name:"live-viewers" help:"How many may watch one recorder at once." default:"50"`
+	LiveLinger     time.Duration `name:"live-linger" help:"How long a recorder goes on sending when nobody watches it any more: whoever watches again meanwhile has the picture sooner." default:"15s"`
+	LiveRecode     bool          `name:"live-recode" help:"Code anew, by ffmpeg in its sandbox, what browsers can't be sent live: B-frames and AAC. It takes up much of a core for each such recorder."`
 
 	QuarantineBytes   configfile.Size `help:"Quarantine of one device, bytes." default:"256MiB"`
 	QuarantineEntries int             `help:"Quarantine of one device, entries." default:"1000"`

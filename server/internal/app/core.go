@@ -54,11 +54,13 @@ type core struct {
 	people   *people.Keeper
 	duty     *duty.Board // recorders on duty
 	live     *live.Relay
+	linger   linger
 	page     *web.Page     // nil: it is not served yet
 	origin   string        // by which people reach the web page
 	ready    chan struct{} // closed when all that a former run logged is applied
 
 	headerDeadline time.Duration
+	liveLinger     time.Duration
 
 	slog    *slog.Logger
 	cancel  context.CancelFunc

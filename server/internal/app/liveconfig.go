@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"camseal/pkg/evidence"
@@ -31,6 +32,8 @@ func (s *settings) checkLive() error {
 		return usagef("live-turn without live-turn-secret-file")
 	case s.LiveViewers < 1 || s.LiveViewers > 200:
 		return usagef("live-viewers is 1 to 200")
+	case s.LiveLinger < 0 || s.LiveLinger > time.Hour:
+		return usagef("live-linger is 0s to 1h")
 	}
 	for _, u := range append(append([]string(nil), s.LiveSTUN...), s.LiveTURN...) {
 		if err := live.CheckServer(u); err != nil {
@@ -55,6 +58,7 @@ func (c *core) openLive(e *env) (err error) {
 		config.TURNSecret = []byte(strings.TrimSpace(string(secret)))
 	}
 	config.Need, config.Watchers = c.askLive, c.watched
+	c.liveLinger = s.LiveLinger
 	if c.live, err = live.New(config); err != nil {
 		return err
 	}
@@ -62,14 +66,37 @@ func (c *core) openLive(e *env) (err error) {
 	return nil
 }
 
-// How long a recorder may take to begin a live stream, and goes on with one that nobody watches any more.
-const (
-	liveBegins = 30 * time.Second
-	liveLasts  = 15 * time.Second
-)
+// liveBegins is how long a recorder may take to begin a live stream.
+const liveBegins = 30 * time.Second
 
-// askLive has a recorder publish, because somebody wants to watch.
-func (c *core) askLive(stream string) { c.orderLive(stream, transport.CommandLive) }
+// linger holds, for each stream that nobody watches any more, the timer after which it ends.
+type linger struct {
+	mu     sync.Mutex
+	timers map[string]*time.Timer
+}
+
+// after calls end once d has passed, unless it is called for the stream again before; with end nil nothing is called.
+func (l *linger) after(d time.Duration, stream string, end func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.timers[stream]; t != nil {
+		t.Stop()
+		delete(l.timers, stream)
+	}
+	if end == nil {
+		return
+	}
+	if l.timers == nil {
+		l.timers = map[string]*time.Timer{}
+	}
+	l.timers[stream] = time.AfterFunc(d, end)
+}
+
+// askLive has a recorder publish, because somebody wants to watch. If nobody comes to that, it need not go on.
+func (c *core) askLive(stream string) {
+	c.orderLive(stream, transport.CommandLive)
+	c.endLive(stream, liveBegins+c.liveLinger)
+}
 
 // watched tells the board how many people watch a recorder; a while after the last one has left, the recorder need not publish any more.
 func (c *core) watched(stream string, n int) {
@@ -79,9 +106,19 @@ func (c *core) watched(stream string, n int) {
 	}
 	c.duty.Watching(id, n)
 	if n > 0 {
+		c.linger.after(0, stream, nil)
 		return
 	}
-	time.AfterFunc(liveLasts, func() {
+	c.endLive(stream, c.liveLinger)
+}
+
+// endLive has a recorder publish no more after a while, unless somebody watches by then.
+func (c *core) endLive(stream string, after time.Duration) {
+	id, err := evidence.ParseDeviceID(stream)
+	if err != nil {
+		return // a guest's camera
+	}
+	c.linger.after(after, stream, func() {
 		if r, ok := c.duty.Recorder(id); ok && r.Watched == 0 {
 			c.orderLive(stream, transport.CommandLiveEnd)
 		}

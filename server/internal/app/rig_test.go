@@ -59,7 +59,7 @@ func testSettings(dir string) *settings {
 		QuarantineBytes: 32 << 20, QuarantineEntries: 8, MaxConnections: 64, RememberedChunks: 1000, EKRoots: filepath.Join(dir, "ek-roots"), TSAInterval: time.Hour,
 		Timezone:   "Asia/Shanghai",
 		MediaBytes: 64 << 20,
-		LiveListen: "127.0.0.1:0", LiveViewers: 50,
+		LiveListen: "127.0.0.1:0", LiveViewers: 50, LiveLinger: 15 * time.Second,
 		SweepInterval: time.Hour, ExportDeadline: days(48 * time.Hour),
 		SessionIdle: days(30 * time.Minute), SessionLife: days(12 * time.Hour),
 	}

@@ -1,7 +1,7 @@
 // Livebench measures the relay on loopback: how soon a viewer has its first picture, what viewers cost, and how many there may be before packets are lost. It
 // writes JSON. The relay runs in a process of its own, so that its cost is apart from that of the clients, which share the machine.
 //
-//	livebench [--viewers 1,5,20,…] [--seconds 10] [--bits 4000000]
+//	livebench [--viewers 1,5,20,…] [--seconds 10] [--firsts 20] [--bits 4000000]
 package main
 
 import (
@@ -10,6 +10,8 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,18 +19,30 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/pion/logging"
+	"github.com/pion/webrtc/v4"
 
 	"camseal/server/internal/live/livetest"
 )
 
 const film = "/usr/share/forensics-samples/original-files/movie1/VID_20191220_170832.mp4"
 
+const (
+	viewerBuffer = 1 << 20          // bytes, of the kernel's for each client
+	startWait    = 20 * time.Second // for all viewers to have the stream
+	unfinished   = 300              // packets of the publisher that may be on their way: two keyframes
+)
+
 // step is what so many viewers at once meant.
 type step struct {
 	Viewers   int     `json:"viewers"`
 	Packets   uint64  `json:"packets"` // of pictures, that should have come
-	Lost      uint64  `json:"lost"`    // of those, by their numbers
+	Lost      uint64  `json:"lost"`    // of those, by their numbers, or because the relay passed over them for a viewer that it fell behind with
+	Behind    int     `json:"behind"`  // such viewers
+	Without   int     `json:"without"` // viewers that had no stream within startWait; then nothing else was measured
 	LostShare float64 `json:"lost_share"`
 	Bits      float64 `json:"bits_per_second"`    // of the stream
 	CPU       float64 `json:"cpu"`                // of the relay, share of a core
@@ -47,9 +61,10 @@ type result struct {
 func main() { os.Exit(run()) }
 
 func run() int {
-	viewers := flag.String("viewers", "1,5,10,20,30,40,60,80,100,120,150,200", "numbers of viewers, in order")
+	viewers := flag.String("viewers", "1,5,10,20,30,40,60,80,100,120,150,200", "numbers of viewers, growing")
 	seconds := flag.Int("seconds", 10, "how long each is measured")
 	bits := flag.Int("bits", 4_000_000, "bits a second of the stream")
+	firsts := flag.Int("firsts", 20, "how often the first picture is waited for")
 	serve := flag.Bool("relay", false, "be the relay")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -58,7 +73,7 @@ func run() int {
 	if *serve {
 		err = relay(ctx)
 	} else {
-		err = measure(ctx, strings.Split(*viewers, ","), time.Duration(*seconds)*time.Second, *bits)
+		err = measure(ctx, strings.Split(*viewers, ","), time.Duration(*seconds)*time.Second, *bits, *firsts)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "livebench:", err)
@@ -67,7 +82,7 @@ func run() int {
 	return 0
 }
 
-func measure(ctx context.Context, numbers []string, span time.Duration, bits int) error {
+func measure(ctx context.Context, numbers []string, span time.Duration, bits, firsts int) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -88,7 +103,7 @@ func measure(ctx context.Context, numbers []string, span time.Duration, bits int
 	base := ""
 	_, err = fmt.Fscanln(out, &base)
 	if err == nil {
-		err = against(ctx, base, numbers, span, bits)
+		err = against(ctx, base, numbers, span, bits, firsts)
 	}
 	if e := in.Close(); err == nil {
 		err = e
@@ -100,7 +115,7 @@ func measure(ctx context.Context, numbers []string, span time.Duration, bits int
 }
 
 // against measures the relay at base.
-func against(ctx context.Context, base string, numbers []string, span time.Duration, bits int) error {
+func against(ctx context.Context, base string, numbers []string, span time.Duration, bits, firsts int) (err error) {
 	footage, err := livetest.Coded(ctx, film, 10, bits, 60, "-s", "1280x720")
 	if err != nil {
 		return err
@@ -109,43 +124,40 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 	if err != nil {
 		return err
 	}
-	r, err := figures(ctx, base, numbers, span)
-	if err := errors.Join(err, p.Stop()); err != nil {
-		return err
-	}
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "\t")
-	return e.Encode(r)
-}
-
-func figures(ctx context.Context, base string, numbers []string, span time.Duration) (r result, err error) {
-	for range 20 {
+	defer func() { _ = p.Stop() }() // the process ends
+	var r result
+	for range firsts {
 		ms, err := first(ctx, base)
 		if err != nil {
-			return r, err
+			return err
 		}
 		r.First = append(r.First, ms)
 	}
-	sorted := slices.Sorted(slices.Values(r.First))
-	r.FirstP50 = sorted[len(sorted)/2]
+	if sorted := slices.Sorted(slices.Values(r.First)); len(sorted) > 0 {
+		r.FirstP50 = sorted[len(sorted)/2]
+	}
+	c := crowd{base: base}
+	defer func() { err = errors.Join(err, c.leave(ctx)) }()
 	for _, n := range numbers {
 		n, err := strconv.Atoi(n)
 		if err != nil {
-			return r, err
+			return err
 		}
-		s, err := with(ctx, base, n, span)
+		s, err := c.with(ctx, n, span, &p.Sent)
 		if err != nil {
-			return r, err
+			return err
 		}
 		fmt.Fprintf(os.Stderr, "%+v\n", s)
 		r.Steps = append(r.Steps, s)
-		if s.LostShare > 0.001 {
+		if s.LostShare > 0.001 || s.Without > 0 {
 			r.TooMany = n
 			break
 		}
 		r.Enough = n
 	}
-	return r, nil
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "\t")
+	return e.Encode(r)
 }
 
 // first is how long one viewer's first keyframe took, ms.
@@ -161,21 +173,24 @@ func first(ctx context.Context, base string) (float64, error) {
 	return float64(s.First.Microseconds()) / 1000, v.Delete(ctx)
 }
 
-// with measures so many viewers at once.
-func with(ctx context.Context, base string, n int, span time.Duration) (step, error) {
-	s := step{Viewers: n}
-	var all []*livetest.Viewer
-	for range n {
-		v, err := livetest.Watch(ctx, base+"/whep/bench", false, livetest.Options{NoRepair: true})
-		if err != nil {
+// crowd are viewers of one stream, each with a socket of its own.
+type crowd struct {
+	base  string
+	all   []*livetest.Viewer
+	conns []*net.UDPConn
+}
+
+// with measures so many viewers at once of what is sent. Those that there are stay.
+func (c *crowd) with(ctx context.Context, n int, span time.Duration, sent *atomic.Uint64) (s step, err error) {
+	s.Viewers = n
+	for len(c.all) < n {
+		if err := c.enter(ctx); err != nil {
 			return s, err
 		}
-		all = append(all, v)
 	}
-	for _, v := range all {
-		if _, err := v.Until(ctx, func(s livetest.Seen) bool { return s.Packets > 500 }); err != nil {
-			return s, err
-		}
+	all, base := c.all, c.base
+	if s.Without = await(ctx, all); s.Without > 0 {
+		return s, nil
 	}
 	before := make([]livetest.Seen, n)
 	for i, v := range all {
@@ -185,34 +200,74 @@ func with(ctx context.Context, base string, n int, span time.Duration) (step, er
 	if err != nil {
 		return s, err
 	}
-	ours, now := cpu(), time.Now
-	began := now()
+	ours, began, first := cpu(), time.Now(), sent.Load()
 	select {
 	case <-time.After(span):
 	case <-ctx.Done():
 		return s, ctx.Err()
 	}
+	last := sent.Load()
 	after, err := usageOf(ctx, base)
 	if err != nil {
 		return s, err
 	}
-	took := now().Sub(began).Seconds()
+	took := time.Since(began).Seconds()
 	s.CPU, s.Machine = (after-theirs)/took, (cpu()-ours)/took
 	s.PerViewer = s.CPU / float64(n)
 	for i, v := range all {
 		got := v.Seen()
 		should, came := got.Span-before[i].Span, got.Packets-before[i].Packets
+		if last-first > came+unfinished {
+			should = max(should, last-first)
+			s.Behind++
+		}
 		s.Packets += should
 		s.Lost += max(should, came) - came
 		s.Bits += float64(got.Bytes-before[i].Bytes) * 8 / took / float64(n)
 	}
 	s.LostShare = float64(s.Lost) / float64(max(s.Packets, 1))
+	return s, nil
+}
+
+// enter connects one more.
+func (c *crowd) enter(ctx context.Context) error {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return err
+	}
+	c.conns = append(c.conns, conn)
+	if err := conn.SetReadBuffer(viewerBuffer); err != nil { // what is lost is to be the relay's loss, and not that of a client that was not given the processor
+		return err
+	}
+	mux := webrtc.NewICEUDPMux(logging.NewDefaultLeveledLoggerForScope("ice", logging.LogLevelDisabled, io.Discard), conn)
+	v, err := livetest.Watch(ctx, c.base+"/whep/bench", false, livetest.Options{NoRepair: true, Engine: func(e *webrtc.SettingEngine) { e.SetICEUDPMux(mux) }})
+	if err == nil {
+		c.all = append(c.all, v)
+	}
+	return err
+}
+
+// leave ends all.
+func (c *crowd) leave(ctx context.Context) (err error) {
+	for _, v := range c.all {
+		_ = v.Delete(ctx) // the relay may have ended it before
+	}
+	for _, c := range c.conns {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+// await waits until viewers have the stream, and says how many have not in time.
+func await(ctx context.Context, all []*livetest.Viewer) (without int) {
+	ctx, done := context.WithTimeout(ctx, startWait)
+	defer done()
 	for _, v := range all {
-		if err := v.Delete(ctx); err != nil {
-			return s, err
+		if _, err := v.Until(ctx, func(s livetest.Seen) bool { return s.Packets > 500 }); err != nil {
+			without++
 		}
 	}
-	return s, nil
+	return without
 }
 
 func usageOf(ctx context.Context, base string) (seconds float64, err error) {
