@@ -55,6 +55,7 @@ const (
 	CodeAbsent         Code = "chunk-absent"
 	CodeNotClosed      Code = "not-closed"
 	CodeClosedEarly    Code = "closed-early"
+	CodeHole           Code = "footage-missing"   // of a captured recording: nothing was recorded for a while
 	CodeUnread         Code = "medium-unreadable" // the recorder's medium; zeros stand in the exhibit
 	CodeSizeDiffers    Code = "source-size-differs"
 	CodeCustodyNoProof Code = "custody-unproven"

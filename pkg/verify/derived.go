@@ -38,6 +38,26 @@ func (c *check) same(path string, want ...[]byte) {
 	}
 }
 
+// hole is a stretch of a captured recording's time, in milliseconds from its begin, in which nothing was recorded. Seq is of the segment after it.
+type hole struct{ From, Until, Seq uint64 }
+
+// rounding is how far the end of a segment and the begin of the next may be apart for being whole milliseconds.
+const rounding = 2
+
+// holes are where a captured recording's segments do not follow each other. Its first chunk holds no footage.
+func holes(r *Recording) (out []hole) {
+	if r.Open.Mode != evidence.ModeCapture {
+		return nil
+	}
+	for i := 2; i < len(r.Chunks); i++ {
+		before, c := r.Chunks[i-1], r.Chunks[i]
+		if end := before.Start + before.Duration; c.Start > end+rounding {
+			out = append(out, hole{end, c.Start, c.Seq})
+		}
+	}
+	return out
+}
+
 // checkClose says whether the device itself took in all there was.
 func (c *check) checkClose() {
 	r := c.rec
@@ -47,6 +67,9 @@ func (c *check) checkClose() {
 		return
 	}
 	at.Seq = &r.CloseAt.Seq
+	for _, h := range holes(r) {
+		c.incomplete(CodeHole, Place{File: FileChain, Rec: &r.Rec, Seq: &h.Seq}, fmt.Sprintf("%.1f–%.1f", float64(h.From)/1000, float64(h.Until)/1000), "")
+	}
 	for _, u := range r.Unread {
 		c.incomplete(CodeUnread, Place{File: OriginalPath(r.Open), Rec: &r.Rec, From: u.From, Until: u.Until, Seconds: c.seconds(u.From, u.Until)},
 			fmt.Sprintf("%d–%d", u.From, u.Until-1), "")

@@ -168,6 +168,7 @@ var problemTexts = map[Code]pair{
 	CodePartlyStored:   {"By the receipts in {file}, {value} chunks of recording {rec} were stored; the rest was not yet.", "依 {file} 中的回执，音像记录 {rec} 已入库 {value} 个数据块，其余尚未入库。"},
 	CodeAbsent:         {"Recording {rec}, {chunk}: the device lost these bytes before they could be stored.", "音像记录 {rec}，{chunk}：设备在入库前丢失了这些字节。"},
 	CodeNotClosed:      {"Recording {rec} has no end: the device did not close it.", "音像记录 {rec} 没有结束：设备未作结束陈述。"},
+	CodeHole:           {"Recording {rec}: nothing was recorded from second {value}; a fault in the chain says why.", "音像记录 {rec}：第 {value} 秒无录制内容；链中的故障陈述说明了原因。"},
 	CodeUnread:         {"Recording {rec}: the recorder's medium could not be read at bytes {value}{seconds}; zeros stand there in the exhibit.", "音像记录 {rec}：记录仪介质第 {value} 字节{seconds}无法读取，原件中该处以零填充。"},
 	CodeClosedEarly:    {"Recording {rec} was not taken in whole; the device says why: {value}.", "音像记录 {rec} 未完整采集；设备所述原因：{value}。"},
 	CodeSizeDiffers:    {"Recording {rec}: the source had {value} bytes when it was opened, another number was taken in.", "音像记录 {rec}：源文件打开时为 {value} 字节，采集的字节数不同。"},
