@@ -188,6 +188,7 @@ func (c *check) describe() {
 		Original: OriginalPath(c.rec.Open), Size: c.rec.Size, Chunks: uint64(len(c.rec.Chunks)), OpenedAt: c.rec.OpenAt.At, Released: c.rec.Release != nil}
 	a.GradeNote = c.gradeNote(a.Grade)
 	a.Header, a.Note, a.Marks = c.rec.Header, c.rec.Note, c.rec.Marks
+	a.Faults, a.Told = c.rec.Faults, c.rec.FaultsSaid
 	if c.rec.Close != nil {
 		a.Hash, a.ClosedAt, a.Why = &c.rec.Close.Hash, &c.rec.CloseAt.At, shown(c.rec.Close.Why)
 	}

@@ -25,6 +25,7 @@ type Recording struct {
 	Release    *evidence.Release        // nil until the recorder's copy was erased
 	Lost       map[uint64]bool          // indexes of chunks declared lost
 	Faults     uint64                   // fault statements
+	FaultsSaid []FaultFound             // the first of them
 	Unread     []Stretch                // of the source, where the medium could not be read and zeros stand instead
 	Header     *evidence.Header         // the newest
 	Note       *evidence.Note           // the newest
@@ -55,6 +56,15 @@ type ChunkAt struct {
 
 	Start, Duration uint64 // capture mode: milliseconds from the recording's begin, and of it
 }
+
+// FaultFound is what a device says went wrong while it made or took in a recording.
+type FaultFound struct {
+	Why    string `json:"why"`
+	Detail string `json:"detail"`
+}
+
+// maxFaults bounds how many faults a recording tells; it counts all.
+const maxFaults = 100
 
 // maxSaid bounds how many headers and notes a recording remembers for corrections.
 const maxSaid = 1 << 16
@@ -201,7 +211,9 @@ func (r *Recording) fault(b *evidence.Fault) string {
 	if b.Why == evidence.WhyReadError && b.Size > 0 && b.Offset <= r.Size && b.Size <= r.Size-b.Offset {
 		r.Unread = append(r.Unread, Stretch{b.Offset, b.Offset + b.Size})
 	}
-	r.Faults++
+	if r.Faults++; len(r.FaultsSaid) < maxFaults {
+		r.FaultsSaid = append(r.FaultsSaid, FaultFound{shown(b.Why), shown(b.Detail)})
+	}
 	return ""
 }
 

@@ -115,7 +115,9 @@ type About struct {
 	Header    *evidence.Header     `json:"header"` // the newest case header: an officer's word; null without
 	Note      *evidence.Note       `json:"note"`   // the newest text note; null without
 	Marks     uint64               `json:"marks"`
-	Stored    *StoredFound         `json:"stored"` // the newest stored receipt; null without
+	Faults    uint64               `json:"faults"`                // that the device says happened meanwhile
+	Told      []FaultFound         `json:"faults_said,omitempty"` // the first of them
+	Stored    *StoredFound         `json:"stored"`                // the newest stored receipt; null without
 }
 
 // StoredFound is what the newest stored receipt says.

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	}
 	bin = dir
 	for name, pkg := range map[string]string{"camseal-agent": "camseal/agent", "camseal-server": "camseal/server",
-		"camseal-verify": "camseal/pkg/cmd/camseal-verify", "camseal-bridge": "camseal/firmware-bridge", "s3serve": "camseal/server/internal/archive/s3/s3test/serve"} {
+		"camseal-verify": "camseal/pkg/cmd/camseal-verify", "camseal-bridge": "camseal/firmware-bridge", "camseal-camera": "camseal/scripts/camera", "s3serve": "camseal/server/internal/archive/s3/s3test/serve"} {
 		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), pkg)
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
@@ -92,7 +92,13 @@ func (o *output) String() string {
 
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program(name), args...), done: make(chan struct{})}
+	return begin(t, exec.Command(program(name), args...))
+}
+
+// begin starts a command, which ends with the test at the latest.
+func begin(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -212,9 +218,13 @@ func (s *system) token() string {
 // makers is the folder with the roots of swtpm's own authority, which every software TPM here is certified by.
 func makers() string { return filepath.Join(bin, "makers") }
 
+var oneMaker sync.Mutex // the maker's authority certifies one at a time
+
 // certify makes a fresh TPM state with an endorsement certificate, as a maker does.
 func certify(t *testing.T, dir string) {
 	t.Helper()
+	oneMaker.Lock()
+	defer oneMaker.Unlock()
 	authority := filepath.Join(bin, "authority")
 	conf := filepath.Join(authority, "setup.conf")
 	if _, err := os.Stat(conf); err != nil {
@@ -361,6 +371,7 @@ type recording struct {
 	Rec   string `json:"rec"`
 	Name  string `json:"name"`
 	State string `json:"state"`
+	Why   string `json:"why"` // how it was closed
 }
 
 // recordings asks the server which recordings it has.

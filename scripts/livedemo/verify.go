@@ -6,8 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"os/exec"
 	"time"
 
@@ -73,21 +74,18 @@ func (d *demo) verify(ctx context.Context) error {
 }
 
 // holes checks that each segment begins where the one before ended, and tells how long what was sealed waited for its way.
-func (d *demo) holes() error {
+func (d *demo) holes() (err error) {
 	bundle, err := zip.OpenReader(d.bundle)
 	if err != nil {
 		return err
 	}
-	defer bundle.Close()
-	chain, err := bundle.Open("bundle-" + d.rec + "/data/chain.jsonl")
+	defer func() { err = errors.Join(err, bundle.Close()) }()
+	text, err := fs.ReadFile(bundle, "data/chain.jsonl")
 	if err != nil {
-		if chain, err = bundle.Open("data/chain.jsonl"); err != nil {
-			return err
-		}
+		return err
 	}
-	defer chain.Close()
 	var end, segments uint64
-	lines := bufio.NewScanner(chain)
+	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Buffer(nil, 1<<20); lines.Scan(); {
 		s, _, err := evidence.ParseUnverified(lines.Bytes())
 		if err != nil {
@@ -97,7 +95,7 @@ func (d *demo) holes() error {
 		if !ok || s.Rec.String() != d.rec || c.Index == 0 {
 			continue
 		}
-		if segments > 0 && c.Start != end {
+		if c.Start != end {
 			return fmt.Errorf("segment %d begins at %d ms, the one before ended at %d ms", c.Index, c.Start, end)
 		}
 		end, segments = c.Start+c.Duration, segments+1
@@ -105,9 +103,9 @@ func (d *demo) holes() error {
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	d.say("%d segments, %.1f s of footage, each beginning where the one before ended: the network's cut left no hole", segments, float64(end)/1000)
 	if segments == 0 {
-		return os.ErrNotExist
+		return errors.New("the bundle's chain tells of no segment")
 	}
+	d.say("%d segments, %.1f s of footage, each beginning where the one before ended: the network's cut left no hole", segments, float64(end)/1000)
 	return nil
 }

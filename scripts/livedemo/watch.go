@@ -65,7 +65,7 @@ func (d *demo) watch(ctx context.Context) error {
 	}
 	d.say("first picture %s ms after the click; the recorder shows: watched live by %d", first, s.Watched)
 	var shot []byte
-	if err := chromedp.Run(tab, chromedp.FullScreenshot(&shot, 90)); err != nil {
+	if err := chromedp.Run(tab, chromedp.FullScreenshot(&shot, 100)); err != nil {
 		return err
 	}
 	return os.WriteFile(d.path("live.png"), shot, 0o644)

@@ -59,7 +59,7 @@ func recording(p *place) (rows []row, err error) {
 		return nil, err
 	}
 	rows = append(seenRows("segments of 0.6 s", fast, true), seenRows("segments of 2 s", usual, false)...)
-	relay, err := p.relay()
+	relay, err := relayed(p, "--viewers", "20,100,160,220,280,340", "--seconds", "5", "--firsts", "4")
 	return append(append(rows, costs...), relay...), err
 }
 

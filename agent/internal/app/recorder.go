@@ -98,7 +98,7 @@ func (r *capturer) assemble() error {
 		SetLink: n.uplink.SetLink, Journal: s.path("commands.jsonl"), Now: now, Log: n.log, Always: s.CaptureAlways, Resume: n.cutOff(), Schedule: s.schedule, Link: s.Link,
 		Keys: duty.Keys{Path: s.KeyEvents, Toggle: s.KeyCode, Mark: s.KeyMark, Header: s.KeyHeader}, Position: s.Position, Indicator: s.Indicator}
 	if s.Live {
-		r.live = live.New(live.Config{Send: n.client.Send, Now: now, Log: n.log})
+		r.live = live.New(live.Config{Send: n.client.Send, Now: now, Log: n.log, Rate: func() int { return int(8 * n.uplink.Rate()) }})
 		d.Live = publishing{r.live}
 	}
 	if r.duty, err = duty.New(d); err != nil {
@@ -148,7 +148,7 @@ func (r *capturer) serve() error {
 	if set.CaptureListen == "" {
 		return nil
 	}
-	handler, err := page.New(page.Config{Recorder: r.duty, Log: r.n.log, Lang: set.Lang})
+	handler, err := page.New(page.Config{Recorder: r.duty, Now: now, Log: r.n.log, Lang: set.Lang})
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (r *capturer) serve() error {
 	if err != nil {
 		return usagef("capture-listen: %w; give another address, or end what uses this one", err)
 	}
-	r.page = &http.Server{Handler: handler, ReadHeaderTimeout: headerWait, ReadTimeout: headerWait, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+	r.page = &http.Server{Handler: handler, ReadHeaderTimeout: headerWait, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
 		ErrorLog: slog.NewLogLogger(r.n.log.Handler(), slog.LevelDebug)}
 	r.serving.Go(func() {
 		if err := r.page.Serve(l); !errors.Is(err, http.ErrServerClosed) {

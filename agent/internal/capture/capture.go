@@ -51,13 +51,15 @@ type Config struct {
 	Officer  string // number that the recorder is set to
 	Volume   string // where the footage comes from; "": camera
 
-	Buffer      time.Duration // kept in memory before a start; 0: nothing is
-	BufferBytes int           // of it at most; default 32 MiB
-	SegmentMin  time.Duration // a segment ends at the first key picture after it; default 2 s
-	SegmentCap  time.Duration // and after this wherever it is; default 8 s
-	Length      time.Duration // after which a recording is ended and gone on with in another; default 30 min
-	CountWait   time.Duration // how long an opening waits for the TPM; default 10 s
-	BeatEvery   time.Duration // default 9 s: a beat comes at least every 10
+	Buffer       time.Duration // kept in memory before a start; 0: nothing is
+	BufferBytes  int           // of it at most; default 32 MiB
+	SegmentMin   time.Duration // a segment ends at the first key picture after it; default 2 s
+	SegmentCap   time.Duration // and after this wherever it is; default 8 s
+	Length       time.Duration // after which a recording is ended and gone on with in another; default 30 min
+	ImportLength time.Duration // the same for one in import mode, so that the next may be a capture again; default 5 min
+	LongGap      time.Duration // a camera that was away longer goes on in another recording; default 1 min
+	CountWait    time.Duration // how long an opening waits for the TPM; default 10 s
+	BeatEvery    time.Duration // default 9 s: a beat comes at least every 10
 
 	HeaderMax   time.Duration // of the spoken header; default 60 s
 	ListenEvery time.Duration // how often the header is listened to for its end; default 15 s
@@ -74,6 +76,8 @@ func (c *Config) defaults() {
 	set(&c.SegmentMin, 2*time.Second)
 	set(&c.SegmentCap, 8*time.Second)
 	set(&c.Length, 30*time.Minute)
+	set(&c.ImportLength, 5*time.Minute)
+	set(&c.LongGap, time.Minute)
 	set(&c.CountWait, 10*time.Second)
 	set(&c.BeatEvery, 9*time.Second)
 	set(&c.HeaderMax, time.Minute)

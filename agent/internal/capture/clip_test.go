@@ -69,6 +69,10 @@ func small(t testing.TB) string {
 	return path
 }
 
+// constant is coded at 4 Mbit/s, whatever is to be seen.
+var constant = []string{"-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-bf", "0", "-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "1M",
+	"-x264-params", "nal-hrd=cbr", "-c:a", "aac"}
+
 var plain = []string{"-c:v", "libx264", "-preset", "ultrafast", "-g", "30", "-bf", "0", "-b:v", "400k", "-c:a", "aac", "-ac", "1"}
 
 func demux(t testing.TB, b []byte) *clip {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/bluenviron/mediacommon/v2/pkg/codecs/h264"
+	"github.com/bluenviron/mediacommon/v2/pkg/codecs/mpeg4audio"
 	"github.com/bluenviron/mediacommon/v2/pkg/formats/fmp4"
 
 	"camseal/agent/internal/feed"
@@ -14,7 +15,6 @@ const (
 	maxSegment = 32 << 20 // bytes after which a segment is cut wherever it is
 	maxSample  = 16 << 20 // bytes of one unit; what is larger is left out
 	jitter     = 100      // ms that sound may come late or early without a hole being made of it
-	aacFrame   = 1024     // samples
 )
 
 // segment is what becomes a chunk.
@@ -198,6 +198,19 @@ func (c *cutter) put(track int, h *held, duration int64) {
 	c.seg.size += len(h.sample.Payload)
 }
 
+// aacFrame is how long an AAC unit is, in samples at the track's rate: with SBR, that may be twice the rate of the units.
+func aacFrame(t feed.Track) int64 {
+	var c mpeg4audio.AudioSpecificConfig
+	if t.Codec != feed.AAC || len(t.Params) == 0 || c.Unmarshal(t.Params[0]) != nil || c.SampleRate == 0 {
+		return mpeg4audio.SamplesPerAccessUnit
+	}
+	n := mpeg4audio.SamplesPerAccessUnit
+	if c.FrameLengthFlag {
+		n = 960
+	}
+	return int64(n * t.Rate / c.SampleRate)
+}
+
 // samplesOf makes the samples of a unit: bit for bit what came.
 func samplesOf(t feed.Track, u feed.Unit) (out []*held) {
 	scale := scaleOf(t)
@@ -210,8 +223,9 @@ func samplesOf(t feed.Track, u feed.Unit) (out []*held) {
 		return []*held{{at: at, nominal: scale / 25, sample: &fmp4.Sample{PTSOffset: int32(ticks(u.PTS, scale) - at), IsNonSyncSample: !u.Key, Payload: b}}}
 	}
 	at := ticks(u.PTS, scale)
+	frame := aacFrame(t)
 	for _, b := range u.Data {
-		n := int64(aacFrame)
+		n := frame
 		if t.Codec != feed.AAC {
 			n = int64(len(b) / max(1, t.Channels))
 		}

@@ -50,7 +50,7 @@ func TestChainGoesOnElsewhere(t *testing.T) {
 	end := begin()
 	g.until("intake", func(State) bool { return g.spool.LastIntake() != 0 })
 	first := g.record(c, 0, 5*time.Second)
-	g.until("segments", func(s State) bool { return s.Segments >= 3 })
+	g.until("segments", func(s State) bool { return s.Segments >= 2 })
 	g.spool.Adopt(spool.Adoption{Seq: 5000, Head: evidence.Digest{5, 5}, N: 3})
 	must(t, g.spool.AppendBoot(t.Context(), evidence.Boot{Software: "test"}))
 	c.play(g.rec, 5*time.Second, 8*time.Second)

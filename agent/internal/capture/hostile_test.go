@@ -1,6 +1,8 @@
 package capture
 
 import (
+	"context"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -60,7 +62,7 @@ func TestDiskStandsStill(t *testing.T) {
 	g.start()
 	g.rec.limit = 1 << 20
 	id := g.record(c, 0, 2500*time.Millisecond)
-	g.until("segments", func(s State) bool { return s.Segments > 1 })
+	g.until("segments", func(s State) bool { return s.Segments > 0 })
 	still.Store(true)
 	c.play(g.rec, 2500*time.Millisecond, 7900*time.Millisecond)
 	lost := func() bool {
@@ -113,10 +115,50 @@ func TestFeedThatLies(t *testing.T) {
 	}
 }
 
+// While a recording can't be opened at all, its footage waits in memory, bounded; what had no room is said once it is open.
+func TestWaitsInMemory(t *testing.T) {
+	t.Parallel()
+	c := footage(t, "9", constant...)
+	var answers atomic.Bool
+	g := newSoftRig(t, func(c *Config) {
+		c.BufferBytes, c.CountWait = 1<<20, 20*time.Millisecond
+		c.Counted = func(ctx context.Context, say func(string) error) error {
+			if answers.Load() {
+				return say("")
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	})
+	g.start()
+	id := g.record(c, 0, time.Minute)
+	empty := func(State) bool {
+		g.rec.inbox.mu.Lock()
+		defer g.rec.inbox.mu.Unlock()
+		return g.rec.size == 0
+	}
+	n := 1
+	for ; n < 6; n++ { // 27 MB, of which 17 have room
+		g.until("taken in", empty)
+		c.later(time.Duration(n)*10*time.Second).play(g.rec, 0, time.Hour)
+	}
+	g.until("said", func(s State) bool { return strings.Contains(s.Trouble, "TPM") })
+	answers.Store(true)
+	g.until("open", func(s State) bool { return s.Segments > 5 })
+	c.later(time.Duration(n)*10*time.Second).play(g.rec, 0, time.Hour)
+	g.stop()
+	must(t, g.end())
+	r := g.walk()[id]
+	got, err := strconv.Atoi(frames(t, r.file))
+	must(t, err)
+	if got < 4*c.frames-60 || got > 6*c.frames || r.Faults != 2 || r.Open.Mode != evidence.ModeCapture || len(r.file) > 24<<20 {
+		t.Errorf("%d pictures of %d, %v, %d bytes", got, 7*c.frames, r.faults(), len(r.file))
+	}
+}
+
 // BenchmarkRecord says how much of a core recording at 4 Mbit/s takes: cpu/s is milliseconds of processor time for a second of footage.
 func BenchmarkRecord(b *testing.B) {
-	c := footage(b, "9", "-c:v", "libx264", "-preset", "ultrafast", "-g", "60", "-bf", "0", "-b:v", "4M", "-minrate", "4M", "-maxrate", "4M", "-bufsize", "1M",
-		"-x264-params", "nal-hrd=cbr", "-c:a", "aac")
+	c := footage(b, "9", constant...)
 	g := newSoftRig(b, func(c *Config) { c.Buffer = 0 })
 	g.start()
 	g.rec.Tracks(c.tracks)
@@ -140,4 +182,34 @@ func BenchmarkRecord(b *testing.B) {
 	}
 	b.ReportMetric(float64((cpu()-from).Milliseconds())/float64(9*n), "cpu-ms/s")
 	g.stop()
+}
+
+// A camera that was away for long goes on in another recording; one without pictures is recorded too.
+func TestSoundAloneAndLongGap(t *testing.T) {
+	t.Parallel()
+	c := footage(t, "9", plain...)
+	sound := &clip{tracks: c.tracks[1:]}
+	for _, u := range c.units {
+		if u.Track == 1 {
+			u.Track = 0
+			sound.units = append(sound.units, u)
+		}
+	}
+	g := newSoftRig(t, func(c *Config) { c.LongGap = 500 * time.Millisecond })
+	g.start()
+	first := g.record(sound, 0, 5*time.Second)
+	g.until("segments", func(s State) bool { return s.Segments >= 2 })
+	<-time.After(600 * time.Millisecond)
+	sound.play(g.rec, 6*time.Second, time.Minute)
+	g.stop()
+	must(t, g.end())
+	all := inOrder(g.walk())
+	if len(all) != 2 || all[0].Rec != first || all[0].Close.Why != evidence.WhyComplete || all[0].Close.Duration > 5100 || all[1].Close.Duration > 3200 {
+		t.Fatalf("%+v", all)
+	}
+	for _, r := range all {
+		path := t.TempDir() + "/a.mp4"
+		must(t, os.WriteFile(path, r.file, 0o600))
+		run(t, "ffmpeg", "-v", "error", "-xerror", "-i", path, "-map", "0:a:0", "-f", "null", "-")
+	}
 }

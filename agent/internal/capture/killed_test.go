@@ -121,6 +121,15 @@ func killedAt(t *testing.T, raw []byte, step int, hangs bool) map[evidence.Recor
 	if out, err := child.CombinedOutput(); err != nil && !strings.Contains(err.Error(), "killed") {
 		t.Fatalf("%v: %s", err, out)
 	}
+	if step%2 == 0 { // what was not synced may be gone after a power cut
+		live, err := filepath.Glob(filepath.Join(g.conf.Dir, "tmp", "live-*"))
+		must(t, err)
+		for _, path := range live {
+			info, err := os.Stat(path)
+			must(t, err)
+			must(t, os.Truncate(path, max(0, info.Size()-int64(step)*10007)))
+		}
+	}
 	g.open()
 	g.start()
 	g.until("ended", func(State) bool {

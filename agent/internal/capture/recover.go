@@ -228,15 +228,15 @@ func (l *left) takePartial(ctx context.Context, parts []byte) (id evidence.Recor
 
 // wholeParts returns where the last whole moof with its mdat ends.
 func wholeParts(b []byte) (end int) {
-	at, kind := 0, ""
-	for len(b)-at >= 8 {
-		size, last := int(binary.BigEndian.Uint32(b[at:])), kind
-		if kind = string(b[at+4 : at+8]); size < 8 || size > len(b)-at || kind != "moof" && kind != "mdat" || kind == last {
+	for at, want := 0, "moof"; len(b)-at >= 8; {
+		size := int(binary.BigEndian.Uint32(b[at:]))
+		if size < 8 || size > len(b)-at || string(b[at+4:at+8]) != want {
 			break
 		}
-		at += size
-		if kind == "mdat" {
-			end = at
+		if at += size; want == "mdat" {
+			end, want = at, "moof"
+		} else {
+			want = "mdat"
 		}
 	}
 	return end

@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -79,7 +80,14 @@ func (g *rig) enrol(dir string, change func(*Config)) *rig {
 func (g *rig) open() {
 	g.t.Helper()
 	var err error
-	g.spool, g.found, err = spool.Open(g.conf)
+	every := time.NewTicker(10 * time.Millisecond)
+	defer every.Stop()
+	for range 500 { // a process that is being started may hold the lock of a spool that is closed, until it runs
+		if g.spool, g.found, err = spool.Open(g.conf); !errors.Is(err, spool.ErrInUse) {
+			break
+		}
+		<-every.C
+	}
 	must(g.t, err)
 	s := g.spool
 	g.t.Cleanup(func() { s.Close() })
@@ -92,7 +100,10 @@ func (g *rig) start() {
 	sealing, stopSealing := context.WithCancel(context.Background())
 	sealed := make(chan error, 1)
 	go func() { sealed <- sealer.Run(sealing) }()
-	g.config.Spool, g.config.Found, g.config.Counted = g.spool, g.found, sealer.Counted
+	g.config.Spool, g.config.Found = g.spool, g.found
+	if g.config.Counted == nil {
+		g.config.Counted = sealer.Counted
+	}
 	var err error
 	g.rec, err = New(g.config)
 	must(g.t, err)

@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	tick     = 250 * time.Millisecond
-	syncs    = 4               // ticks between two syncs of a segment under way
-	endWait  = 5 * time.Second // beyond CountWait: how long the end waits for what is under way
-	spareMem = 16 << 20        // bytes beyond BufferBytes that may wait for a recording to be opened
+	tick         = 250 * time.Millisecond
+	syncs        = 4                // ticks between two syncs of a segment under way
+	endWait      = 5 * time.Second  // beyond CountWait: how long the end waits for what is under way
+	recoverAgain = 10 * time.Second // when there was no room
+
+	spareMem = 16 << 20 // bytes beyond BufferBytes that may wait for a recording to be opened
 )
 
 func newID() (id evidence.RecordingID) {
@@ -37,7 +39,16 @@ func (r *Recorder) Run(ctx context.Context) error {
 		return err
 	}
 	r.work.Go(func() {
-		if err := Recover(ctx, r.config); err != nil && ctx.Err() == nil {
+		err := Recover(ctx, r.config)
+		for again := time.NewTicker(recoverAgain); isFull(err); again.Reset(recoverAgain) {
+			select {
+			case <-again.C:
+				err = Recover(ctx, r.config)
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err != nil && ctx.Err() == nil {
 			r.config.Log.ErrorContext(ctx, "what an earlier run left of recordings can't be ended yet; it is kept, and is tried at the next start", slog.Any("error", err))
 		}
 	})
@@ -134,8 +145,11 @@ func (r *Recorder) retrack(tracks []feed.Track) {
 
 // unit takes in one unit.
 func (r *Recorder) unit(u feed.Unit) {
-	r.lastUnit = r.elapsed()
 	t := r.current()
+	if silent := r.elapsed() - r.lastUnit; silent > r.config.LongGap && u.DTS-r.newest > r.config.LongGap {
+		t = r.afterGap(t)
+	}
+	r.lastUnit = r.elapsed()
 	if t == nil && r.config.Buffer <= 0 {
 		r.newest = max(r.newest, u.DTS)
 		r.cut.look(u)
@@ -157,12 +171,28 @@ func (r *Recorder) unit(u feed.Unit) {
 	}
 }
 
+// afterGap is for a camera that is there again after so long that what comes is not to be in one file with what was.
+func (r *Recorder) afterGap(t *take) *take {
+	r.cut.flush()
+	r.ring = nil
+	if t == nil {
+		return nil
+	}
+	next, err := r.newTake(t)
+	if err != nil {
+		r.config.Log.Error("the recording can't be gone on with in another one", slog.Any("error", err))
+		return t
+	}
+	t.ended = evidence.WhyComplete
+	return next
+}
+
 // segment takes in a segment that begins.
 func (r *Recorder) segment(t *take, s *segment) {
 	switch {
 	case t == nil:
 		r.ring = append(r.ring, s)
-	case s.key && len(t.ahead) > 0 && s.start-t.from() >= r.config.Length, s.key && t.based && s.start-t.base >= r.config.Length:
+	case s.key && (t.based || len(t.ahead) > 0) && s.start-t.from() >= r.length(t):
 		t.ended = evidence.WhyComplete
 		next, err := r.newTake(t)
 		if err != nil {
@@ -173,6 +203,14 @@ func (r *Recorder) segment(t *take, s *segment) {
 	default:
 		t.ahead = append(t.ahead, s)
 	}
+}
+
+// length is how long a recording gets: one in import mode soon makes way for another try to capture.
+func (r *Recorder) length(t *take) time.Duration {
+	if t.mode == evidence.ModeImport {
+		return min(r.config.Length, r.config.ImportLength)
+	}
+	return r.config.Length
 }
 
 // trim lets go of what is too old, or too much, before a start.
@@ -212,7 +250,7 @@ func (r *Recorder) bound() {
 // tick does what is due.
 func (r *Recorder) tick(sync bool) {
 	r.clockJumps()
-	if r.cut != nil && r.elapsed()-r.lastUnit > r.config.SegmentCap {
+	if r.cut != nil && r.elapsed()-r.lastUnit > 2*r.config.SegmentMin {
 		if before := r.cut.seg; before != nil {
 			if r.cut.idle(); r.cut.seg != before {
 				r.segment(r.current(), r.cut.seg)
@@ -227,6 +265,9 @@ func (r *Recorder) tick(sync bool) {
 		r.ring = nil
 	}
 	r.pump()
+	if len(r.takes) > 0 && r.takes[0].phase == opening && r.elapsed()-r.takes[0].asked > 2*time.Second {
+		r.tpmIs = "the TPM has not counted this recording yet: its footage waits in memory as long as there is room"
+	}
 	r.needIntake()
 	r.troubles.tick(r)
 	r.headerTick()

@@ -34,6 +34,7 @@ type take struct {
 	base      time.Duration
 	based     bool
 	phase     phase
+	asked     time.Duration // elapsed, when opening began
 	mode      evidence.Mode
 	ended     string // why; "": it goes on
 	closed    chan struct{}
@@ -121,7 +122,7 @@ func (r *Recorder) pump() {
 		t := r.takes[0]
 		switch t.phase {
 		case waiting:
-			t.phase = opening
+			t.phase, t.asked = opening, r.elapsed()
 			r.work.Go(func() {
 				mode, err := r.open(r.config, t)
 				r.post(func() { r.isOpen(t, mode, err) })

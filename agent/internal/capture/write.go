@@ -22,7 +22,7 @@ func (r *Recorder) drain(t *take) bool {
 		s := t.ahead[0]
 		if !t.based && len(s.parts) > 0 {
 			t.base, t.based = s.parts[0].begins(t.tracks), true
-			t.until = t.base
+			s.start, t.until = t.base, t.base // its sound may begin before its pictures
 		}
 		r.writeParts(t, s)
 		if !s.done || t.phase != opened {
@@ -183,7 +183,7 @@ func (r *Recorder) unload(t *take) error {
 	switch {
 	case err == nil:
 		for i, e := range t.unsaid {
-			if c, ok := e.Body.(*evidence.Chunk); ok {
+			if c, ok := e.Body.(*evidence.Chunk); ok && (c.Index > 0 || t.mode == evidence.ModeImport) { // else it is init
 				t.chunks++
 				r.config.Log.Debug("segment said", slog.Uint64("chunk", c.Index), slog.Uint64("seq", said[i].Seq))
 			}

@@ -214,7 +214,6 @@ func (d *Duty) Start(ctx context.Context, by string) (evidence.RecordingID, erro
 		return rec, err
 	}
 	d.update(func() { d.begunBy = by })
-	d.Log.InfoContext(ctx, "recording", slog.String("rec", rec.String()), slog.String("by", by))
 	return rec, nil
 }
 
@@ -235,7 +234,6 @@ func (d *Duty) Stop(ctx context.Context, by string) (evidence.RecordingID, error
 		return rec, err
 	}
 	d.update(func() { d.begunBy = "" })
-	d.Log.InfoContext(ctx, "recording ended", slog.String("rec", rec.String()), slog.String("by", by))
 	return rec, nil
 }
 
@@ -252,11 +250,9 @@ func (d *Duty) Mark(ctx context.Context, by, text string) (evidence.RecordingID,
 
 // EndHeader says that the spoken header is finished.
 func (d *Duty) EndHeader(ctx context.Context, by string) error {
-	by = clean(by, maxBy)
-	err := d.Capture.EndHeader(ctx, by)
+	err := d.Capture.EndHeader(ctx, clean(by, maxBy))
 	if err == nil {
 		d.poke()
-		d.Log.InfoContext(ctx, "spoken header finished", slog.String("by", by))
 	}
 	return err
 }

@@ -81,6 +81,9 @@ func openEvents(path string, make bool) (*os.File, error) {
 		if err := unix.Mkfifo(path, 0o620); err != nil {
 			return nil, &fs.PathError{Op: "mkfifo", Path: path, Err: err}
 		}
+		if err := os.Chmod(path, 0o620); err != nil { // whatever the umask: a vendor's program writes to it by the group
+			return nil, err
+		}
 		st, err = os.Stat(path)
 	}
 	switch {

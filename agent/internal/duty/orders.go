@@ -161,8 +161,9 @@ func (t *talk) take(ctx context.Context, a *asked) time.Duration {
 		t.trouble("journal", err.Error())
 	}
 	came := t.receive(ctx, a.orders.Commands)
-	if !newest {
-		return 0 // it was let go: how many watch is said by the newer one
+	if !newest { // it was let go: how many watch is said by the newer one
+		t.update(func() { t.online = true })
+		return 0
 	}
 	t.fails, t.down = 0, false
 	t.trouble("orders", "")

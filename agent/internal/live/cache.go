@@ -18,10 +18,10 @@ type cache struct {
 	units []feed.Unit
 	first uint64 // number of units[0]; every unit since the beginning has one
 	bytes int
-	video bool   // there are pictures: without a key unit nothing can be shown
-	keyed bool   // key is among units
-	key   uint64 // number of the last key unit
-	head  time.Duration
+	video bool                  // there are pictures: without a key unit nothing can be shown
+	keyed bool                  // key is among units
+	key   uint64                // number of the last key unit
+	heads map[int]time.Duration // PTS of the newest unit of each track
 
 	reading bool
 	next    uint64        // what the reader takes next
@@ -30,7 +30,9 @@ type cache struct {
 	wake    chan struct{} // something came; holds one
 }
 
-func newCache(limit int) *cache { return &cache{max: limit, wake: make(chan struct{}, 1)} }
+func newCache(limit int) *cache {
+	return &cache{max: limit, heads: map[int]time.Duration{}, wake: make(chan struct{}, 1)}
+}
 
 func size(u feed.Unit) int {
 	n := 0
@@ -49,6 +51,7 @@ func (c *cache) reset(video bool) {
 	c.drop(c.end())
 	c.video, c.keyed, c.waits = video, false, video
 	c.next = c.end()
+	clear(c.heads)
 }
 
 // add takes a unit; it does not block.
@@ -60,7 +63,7 @@ func (c *cache) add(u feed.Unit) {
 	}
 	c.units = append(c.units, u)
 	c.bytes += size(u)
-	c.head = max(c.head, u.PTS)
+	c.heads[u.Track] = max(c.heads[u.Track], u.PTS)
 	c.trim()
 	if c.bytes > c.max && c.keyed && c.reading && c.next < c.key {
 		c.next = c.key
@@ -113,11 +116,11 @@ func (c *cache) open() {
 	c.high = c.next
 }
 
-// rewind goes back to the last key unit, if it is held.
-func (c *cache) rewind() bool {
+// rewind goes back to the last key unit, if it is held and no more than so many bytes are since.
+func (c *cache) rewind(most int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.reading || !c.keyed {
+	if !c.reading || !c.keyed || c.bytes > most {
 		return false
 	}
 	c.next, c.waits = c.key, false
@@ -140,7 +143,7 @@ func (c *cache) close() {
 type taken struct {
 	feed.Unit
 	again  bool          // it was read before
-	behind time.Duration // how much newer the newest unit is
+	behind time.Duration // how much newer the newest unit of its track is
 }
 
 // read returns the next unit, and waits for it.
@@ -171,7 +174,7 @@ func (c *cache) take() (taken, bool) {
 		return taken{}, false
 	}
 	t := taken{Unit: c.units[c.next-c.first], again: c.next < c.high}
-	t.behind = c.head - t.PTS
+	t.behind = c.heads[t.Track] - t.PTS
 	c.next++
 	c.high = max(c.high, c.next)
 	return t, true

@@ -165,11 +165,11 @@ func newCarrier(c carried) (*carrier, error) {
 }
 
 // packets makes a unit's packets. Their times are the feed's; but what is sent once more follows the last one closely, so that time does not
-// go back.
+// go back. Delimiters and filler, which say nothing, are left out.
 func (k *carrier) packets(t taken) ([]*rtp.Packet, error) {
 	u := t.Unit
 	u.Data = slices.DeleteFunc(slices.Clone(u.Data), func(n []byte) bool {
-		return len(n) == 0 || k.track.Codec == feed.H264 && n[0]&0x1f == 12 || k.track.Codec == feed.AAC && len(n) >= 1<<13
+		return len(n) == 0 || k.track.Codec == feed.H264 && (n[0]&0x1f == 9 || n[0]&0x1f == 12) || k.track.Codec == feed.AAC && len(n) >= 1<<13
 	})
 	if len(u.Data) == 0 {
 		return nil, nil

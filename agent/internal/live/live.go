@@ -38,7 +38,6 @@ type Config struct {
 	ICEServers []ICEServer // besides those that the server names
 	Rate       func() int  // bits a second that may be sent now, 0: no limit; may be nil
 	Any        bool        // publish what WebRTC can't carry (B-frames, AAC, H.265) whether the server says that it codes that anew or not
-	Loopback   bool        // use the loopback interface too: for a server on this machine
 }
 
 // State is what a Publisher does now.
@@ -349,7 +348,7 @@ func (p *Publisher) down(err error) (lasted time.Duration) {
 	}
 	p.state.Publishing, p.state.Since, p.state.Lost, p.state.Single = false, time.Time{}, 0, false
 	p.state.Trouble = p.why
-	if p.why == "" && !errors.Is(err, errChanged) {
+	if p.why == "" && !errors.Is(err, errChanged) && !errors.Is(err, context.Canceled) {
 		p.state.Trouble = explain(err)
 	}
 	p.tell()

@@ -109,6 +109,13 @@ func (p *pace) repair(n int) bool {
 	return true
 }
 
+// share is how many bytes may be sent once more within a second.
+func (p *pace) share() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int(p.speed() * repairShare)
+}
+
 // heard takes in the share of packets that the receiver lost since its last report.
 func (p *pace) heard(lost float64) {
 	p.mu.Lock()

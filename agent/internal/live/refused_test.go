@@ -303,7 +303,7 @@ func TestCache(t *testing.T) {
 	expect("from the last key unit", 4, 5, 6, 7, 8, 9)
 	c.add(unit(10, 600, false))
 	expect("a group too large is still given to a reader that keeps up", 10)
-	if c.rewind() {
+	if c.rewind(c.max) {
 		t.Error("a group that is not held was gone back to")
 	}
 	c.add(unit(11, 100, false))
@@ -313,7 +313,9 @@ func TestCache(t *testing.T) {
 	c.add(unit(14, 500, true))
 	c.add(unit(15, 200, false))
 	expect("a reader that fell behind goes on at the key unit", 14, 15)
-	c.rewind()
+	if c.rewind(699) || !c.rewind(700) {
+		t.Error("a group is gone back to by its size")
+	}
 	expect("once more", 14, 15)
 	c.add(unit(16, 2000, true))
 	c.add(unit(17, 10, false))
@@ -325,4 +327,16 @@ func TestCache(t *testing.T) {
 	c.reset(false)
 	c.add(unit(19, 10, false))
 	expect("sound alone", 19)
+	c.reset(true)
+	c.add(unit(30, 10, true))
+	for n := range byte(2) { // sound that lags behind the pictures is not late
+		u := unit(20+n, 10, false)
+		u.Track = 1
+		c.add(u)
+	}
+	for i, want := range []time.Duration{0, time.Second, 0} {
+		if got, ok := c.take(); !ok || got.behind != want {
+			t.Errorf("unit %d is %v behind", i, got.behind)
+		}
+	}
 }

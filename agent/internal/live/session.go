@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -23,7 +24,8 @@ const (
 	tellWait      = 20 * time.Millisecond  // candidates that come together are told together
 	quietAfter    = 3 * time.Second        // without a sign of the other end a connection is in doubt
 	failedAfter   = 4 * time.Second        // and that much later it is given up
-	keepAlive     = time.Second            //
+	keepAlive     = time.Second            // between two signs of this end
+	relayAfter    = 500 * time.Millisecond // for a direct way to be found before one by a TURN server is taken
 	resendAtMost  = time.Second            // between two times that pictures are sent once more
 	soundLateness = 300 * time.Millisecond // older sound is left out: a player would play all of it late
 	nackPackets   = 1024                   // kept for sending once more
@@ -48,7 +50,7 @@ type session struct {
 }
 
 // newAPI builds what is used of WebRTC and nothing else: these codecs, answers to NACK, and sender reports.
-func newAPI(c *Config, pl plan, pace *pace) (*webrtc.API, error) {
+func newAPI(log *slog.Logger, pl plan, pace *pace) (*webrtc.API, error) {
 	var media webrtc.MediaEngine
 	var hooks interceptor.Registry
 	for _, k := range pl {
@@ -60,7 +62,7 @@ func newAPI(c *Config, pl plan, pace *pace) (*webrtc.API, error) {
 			return nil, err
 		}
 	}
-	logs := quiet{log: c.Log}
+	logs := quiet{log: log}
 	responder, err := nack.NewResponderInterceptor(nack.ResponderSize(nackPackets), nack.WithResponderLoggerFactory(logs))
 	if err != nil {
 		return nil, err
@@ -76,15 +78,16 @@ func newAPI(c *Config, pl plan, pace *pace) (*webrtc.API, error) {
 	set.LoggerFactory = logs
 	set.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6})
 	set.SetICETimeouts(quietAfter, failedAfter, keepAlive)
+	set.SetRelayAcceptanceMinWait(relayAfter)
 	set.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
-	set.SetIncludeLoopbackCandidate(c.Loopback)
+	set.SetIncludeLoopbackCandidate(true) // a server may be on this machine; the others are not told of it
 	return webrtc.NewAPI(webrtc.WithMediaEngine(&media), webrtc.WithInterceptorRegistry(&hooks), webrtc.WithSettingEngine(set)), nil
 }
 
 // newSession prepares a connection; nothing is sent.
 func newSession(p *Publisher, pl plan) (*session, error) {
 	pace := newPace(p.c.Now, p.c.Rate)
-	api, err := newAPI(&p.c, pl, pace)
+	api, err := newAPI(p.c.Log, pl, pace)
 	if err != nil {
 		return nil, err
 	}
@@ -158,8 +161,10 @@ func (s *session) hear(from *webrtc.RTPSender, measures bool) {
 func (s *session) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errStopped)
-	defer s.p.goodbyes.Go(func() { s.whip.delete(ctx) })
-	defer s.close(ctx)
+	defer s.p.goodbyes.Go(func() { // beside what comes next, since without a network it takes its time
+		s.whip.delete(ctx)
+		s.close(ctx)
+	})
 	if err := s.negotiate(ctx); err != nil {
 		return err
 	}
@@ -251,6 +256,9 @@ func (s *session) tell(ctx context.Context) {
 			return
 		case c := <-s.found:
 			if last = c == nil; !last {
+				if ip := net.ParseIP(c.Address); ip != nil && ip.IsLoopback() && c.Typ == webrtc.ICECandidateTypeHost {
+					continue
+				}
 				more = append(more, c.ToJSON())
 				timer.Reset(tellWait)
 				continue
@@ -339,7 +347,7 @@ func (s *session) send(ctx context.Context) error {
 }
 
 // resend answers a receiver that lost its pictures. The camera can't be made to give a key unit, so the last one is sent once more, with all
-// that followed it, since what comes next can't be decoded without; at most once a second.
+// that followed it, since what comes next can't be decoded without; at most once a second, and only while that is little for the link.
 func (s *session) resend() {
 	select {
 	case <-s.asked:
@@ -347,7 +355,7 @@ func (s *session) resend() {
 		return
 	}
 	now := s.p.c.Now()
-	if now.Sub(s.resent) >= resendAtMost && s.p.cache.rewind() {
+	if now.Sub(s.resent) >= resendAtMost && s.p.cache.rewind(s.pace.share()) {
 		s.resent = now
 	}
 }

@@ -3,8 +3,8 @@
 //
 // Chunk bytes lie in files, everything about them in Badger with synchronous writes. A chunk's file is durable (written,
 // synced, renamed, folder synced) before the statement about it is committed, and goes only after the receipt that frees it is
-// committed. So after a crash there may be a file that no statement names, which is removed, and never a statement without its file,
-// unless the disk itself lost it; that is declared by a fault.
+// committed. So after a crash there may be a file that no statement names, which is removed, unless it is of a recording that was made as it
+// went, whose bytes are nowhere else; and never a statement without its file, unless the disk itself lost it; that is declared by a fault.
 //
 // One process at a time holds a spool. All of it is safe for concurrent use.
 package spool

@@ -4,15 +4,16 @@ import (
 	"context"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
 // pipes returns two connections for chunks over one link, and counts what comes out of them. Time is a bubble's.
-func pipes(t *testing.T, l *link) (conns [2]net.Conn, read *[2]int) {
+func pipes(t *testing.T, l *link) (conns [2]net.Conn, read *[2]atomic.Int64) {
 	t.Helper()
-	read = new([2]int)
+	read = new([2]atomic.Int64)
 	for i := range conns {
 		ours, theirs := net.Pipe()
 		c, err := l.bulk(func(context.Context, string, string) (net.Conn, error) { return ours, nil })(t.Context(), "", "")
@@ -22,7 +23,7 @@ func pipes(t *testing.T, l *link) (conns [2]net.Conn, read *[2]int) {
 			buf := make([]byte, 64<<10)
 			for {
 				n, err := theirs.Read(buf)
-				read[i] += n
+				read[i].Add(int64(n))
 				if err != nil {
 					return
 				}
@@ -47,11 +48,11 @@ func TestRateOfAllTogether(t *testing.T) {
 				}
 			}()
 		}
-		came := func(in time.Duration) int {
-			before := read[0] + read[1]
+		came := func(in time.Duration) int64 {
+			before := read[0].Load() + read[1].Load()
 			<-time.After(in)
 			synctest.Wait()
-			return read[0] + read[1] - before
+			return read[0].Load() + read[1].Load() - before
 		}
 		came(2 * time.Second) // with what the bucket held
 		for range 5 {
@@ -64,8 +65,8 @@ func TestRateOfAllTogether(t *testing.T) {
 		if n := came(10 * time.Second); n < 1900<<10 || n > 2100<<10 {
 			t.Errorf("%d bytes in ten seconds at the new rate", n)
 		}
-		if read[0] < read[1]/3 || read[1] < read[0]/3 {
-			t.Errorf("shared as %v", *read)
+		if a, b := read[0].Load(), read[1].Load(); a < b/3 || b < a/3 {
+			t.Errorf("shared as %d and %d", a, b)
 		}
 		for _, c := range conns {
 			check(t, c.Close())

@@ -27,8 +27,8 @@ type place struct {
 // The classes, first ones first.
 const (
 	classPreferred = iota // somebody asked for it, in the order of asking
-	classHead             // the head of an important capture, without which nothing of it plays
-	classImportant        // of an important capture, newest first; of an important import, in order
+	classHead             // the head of what goes from its end back: without it nothing of it plays
+	classImportant        // of an important recording
 	classPlain            // oldest first
 )
 
@@ -36,7 +36,8 @@ const (
 type about struct {
 	opened    uint64 // seq of its open: older ones go first
 	captured  bool   // while it was made
-	important bool
+	important bool   // before others
+	newest    bool   // from its end back
 }
 
 // item is a piece in the queue, or on its way.
@@ -174,9 +175,9 @@ func (q *queue) add(p piece) {
 // place says where a piece of the recording stands, unless somebody asked for it.
 func (a about) place(index uint64) place {
 	switch {
-	case a.important && a.captured && index == 0:
+	case a.important && a.newest && index == 0:
 		return place{classHead, ^a.opened, 0}
-	case a.important && a.captured:
+	case a.important && a.newest:
 		return place{classImportant, ^a.opened, ^index}
 	case a.important:
 		return place{classImportant, a.opened, index}

@@ -17,7 +17,7 @@ type recs map[byte]*about
 func (r recs) look(id evidence.RecordingID) about {
 	a := about{opened: uint64(id[0])}
 	if k := r[id[0]]; k != nil {
-		a.captured, a.important = k.captured, k.important
+		a.captured, a.important, a.newest = k.captured, k.important, k.captured && k.important
 	}
 	return a
 }

@@ -29,7 +29,7 @@ func (u *Uplink) consider(ctx context.Context, id evidence.RecordingID) {
 	case !queued && (st.cut || told && (r.Closed || forked)):
 		u.q.wantsMore(id, false)
 		u.q.ask(id)
-	case st.bytes == 0, queued && st.captured && st.important: // the newest of it went first: what the server has of its beginning has not grown
+	case st.bytes == 0, queued && st.newest: // the newest of it went first: what the server has of its beginning has not grown
 	case st.captured:
 		u.inTurn(ctx, id)
 	default:

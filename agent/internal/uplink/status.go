@@ -54,13 +54,14 @@ func (u *Uplink) about(id evidence.RecordingID) about {
 	if err != nil {
 		return about{}
 	}
-	a := about{opened: r.OpenSeq, captured: captured(r)}
+	a := about{opened: r.OpenSeq, captured: r.Mode == evidence.ModeCapture}
 	a.important = r.Docked != nil && r.Docked.Important || a.captured && r.Marks > 0
+	if a.newest = a.important && a.captured; a.newest && !r.Closed { // what has not its beginning at the server frees no room
+		tight, _, err := u.tight()
+		a.newest = err == nil && !tight
+	}
 	return a
 }
-
-// captured reports whether the recording was sealed while it was made: only then it has no chunk size.
-func captured(r spool.Recording) bool { return r.ChunkSize == 0 }
 
 // ErrNotHeld says that a chunk is neither here nor stored by the server.
 var ErrNotHeld = errors.New("this chunk is not held here")

@@ -262,11 +262,11 @@ func (u *Uplink) batch(ctx context.Context) (sent bool, err error) {
 		return false, err
 	}
 	u.Logger.DebugContext(ctx, "statements sent", slog.Uint64("first", b.First), slog.Uint64("last", b.Last), slog.Int("bytes", len(b.Lines)))
+	u.q.want(answer.Wanted)
 	u.mu.Lock()
 	u.next, u.receipt = b.Last+1, u.Now()
 	u.rescan = u.rescan || len(answer.Wanted) >= transport.MaxWanted
 	u.mu.Unlock()
-	u.q.want(answer.Wanted)
 	return true, u.saidIn(ctx, b)
 }
 

@@ -261,6 +261,30 @@ func TestSealsDoNotWait(t *testing.T) {
 	same(t, p.order, "1/0", "1/7", "1/1", "1/2", "1/3", "1/4", "1/5", "1/6", "1/8")
 }
 
+// TestMarkedOnAFullSpool: what was marked goes from its end back, but not while it grows and the spool fills: then its beginning must get to the
+// server to make room.
+func TestMarkedOnAFullSpool(t *testing.T) {
+	for most, want := range map[int64][]string{0: {"1/0", "1/5", "1/4", "1/3", "1/2", "1/1"}, 100_000: {"1/0", "1/1", "1/2", "1/3", "1/4", "1/5"}} {
+		r := newRig(t, uplinktest.Start(t), most, Config{Uploads: 1}, nil)
+		p := &puts{held: make(chan struct{})}
+		r.server.Intercept(p.before)
+		r.run()
+		rec := r.open(1)
+		for range 6 {
+			check(t, r.segment(rec, 10_000))
+		}
+		r.say(rec, &evidence.Mark{Moment: 7000, Text: "a knife"})
+		tip, err := r.spool.Tip(t.Context())
+		check(t, err)
+		r.until("the mark is seen", func() bool { return r.uplink.Status().Sent == tip })
+		close(p.held)
+		r.until("all is sent", func() bool { return r.uplink.q.standing(rec).count == 0 })
+		r.close(rec)
+		r.stored(rec)
+		same(t, p.order, want...)
+	}
+}
+
 // TestServerGoneForADay: the spool fills and nothing of it goes; from a threshold on a person is told; when the server is back, all goes, what
 // was marked first, its newest part ahead.
 func TestServerGoneForADay(t *testing.T) {

@@ -270,7 +270,7 @@ func (c *core) assemble(e *env, vkey string, logUntil func() time.Time) error {
 	c.exporter = &export.Exporter{Catalog: c.catalog, Log: c.log, Ledger: c.ledger, VKey: vkey, Trust: trust, Vault: c.vault, Book: c.book,
 		TempDir: s.path(dirTemp), Slog: e.log}
 	quarantine := &ingest.Quarantine{Dir: s.path(dirHeld), MaxBytes: int64(s.QuarantineBytes), MaxEntries: s.QuarantineEntries, Book: c.book, Now: e.now, Slog: e.log}
-	c.duty = duty.New(duty.Config{Book: c.book, Now: e.now, Slog: e.log})
+	c.duty = duty.New(duty.Config{Book: c.book, Past: c.commanded, Now: e.now, Slog: e.log})
 	if err := c.openLive(e); err != nil {
 		return err
 	}

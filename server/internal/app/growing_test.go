@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"camseal/pkg/transport"
 	"camseal/server/internal/auth"
 	"camseal/server/internal/casefile"
+	"camseal/server/internal/duty"
 )
 
 // camera is a recorder that captures, by hand.
@@ -262,6 +264,35 @@ func TestCommandsAreOnRecord(t *testing.T) {
 	}
 	if page := r.body(path + "zh-CN"); !strings.Contains(page, "记录仪已执行指令") || !strings.Contains(page, "标记重点时刻") || !strings.Contains(page, "王 the-supervisor") {
 		t.Errorf("its result is not there\n%s", page)
+	}
+	p = d.poll(r, transport.Report{Station: "No. 7", Recording: &c.rec, Known: 7})
+	go func() {
+		res, err := r.core.duty.Order(context.Background(), "王 the-supervisor", d.id(), transport.Command{Kind: transport.CommandStop})
+		got <- outcome{res, err}
+	}()
+	if o := <-p; len(o.Commands) != 1 || o.Commands[0].Number != 8 {
+		t.Fatalf("%+v", o)
+	}
+	r.stop()
+	if x := <-got; !errors.Is(x.err, duty.ErrNoResult) {
+		t.Errorf("%+v", x)
+	}
+	r.start()
+	d.poll(r, transport.Report{Known: 8, Results: []transport.Result{{Number: 8, Done: true}}})
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(20 * time.Second); strings.Count(r.body(path+"en"), "the recorder carried out a command") != 2; {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("a result that came after the server began anew is not on record\n%s", r.body(path+"en"))
+		}
+	}
+	page := r.body("/fleet/" + d.id().String() + "?lang=en")
+	for _, want := range []string{"command given to the recorder", "the recorder carried out a command", "no answer to a command came in time", "stop recording", "mark an important moment", "&lt;i&gt;here&lt;/i&gt;", "/log/leaf/"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the device's page lacks %q\n%s", want, page)
+		}
 	}
 	stranger := newDevice(t, "stranger", r.vkey)
 	refused(t, stranger.client(r).do("POST", "/v1/orders", []byte("{}"), nil), transport.CodeUnknownDevice)

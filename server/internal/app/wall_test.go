@@ -189,7 +189,7 @@ func TestLiveWall(t *testing.T) {
 	r, board, _, rec, dev := rigLive(t)
 	sup := r.by(supervisor)
 	says(t, sup.sees("/live", 200), "recorders on duty: 1", "BZ02712", "Live, not evidence", "recording now, since", ", 12:0", "城管 · 李伟 A1", "watched by 2", "mobile network",
-		"parts that wait: 3", "the camera stalled for 4 s", "31.230416° N, 121.473701° E", "/recordings/"+rec.String()+"?at=newest", "<noscript>", "What do you watch for?")
+		"parts without the server's receipt: 3", "the camera stalled for 4 s", "31.230416° N, 121.473701° E", "/recordings/"+rec.String()+"?at=newest", "<noscript>", "What do you watch for?")
 	zh := sup.sees("/live?lang=zh-CN", 200)
 	says(t, zh, "在岗记录仪 1 台", "实时画面，非证据", "录制中", "正被 2 人观看", "移动网络", "已签封部分")
 	r.by(supervisor).sees("/live?lang=en", 200)

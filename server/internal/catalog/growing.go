@@ -70,3 +70,12 @@ func FootageBegan(r *verify.Recording) int64 {
 	}
 	return r.OpenAt.At - int64(early)
 }
+
+// OnDuty returns up to n custody events of what a device's recorder was told to do, what came of it, and who watched it live; the newest first.
+func (c *Catalog) OnDuty(ctx context.Context, d evidence.DeviceID, n int) ([]db.Custody, error) {
+	rows, err := c.q.CustodyOnDuty(ctx, db.CustodyOnDutyParams{Device: d.String(), Page: int32(n)})
+	if err != nil {
+		return nil, fmt.Errorf("what device %s was told: %w", d.Short(), err)
+	}
+	return rows, nil
+}

@@ -1,5 +1,5 @@
 // Package duty knows which recorders are on duty: each asks the server, again and again, whether there is something for it to do, and says
-// meanwhile how it is. Nothing of it outlives the server; what was commanded, and what came of it, stands in the log.
+// meanwhile how it is. Nothing of it outlives the server but what was commanded, and what came of it: that stands in the log.
 package duty
 
 import (
@@ -29,6 +29,7 @@ type Book interface {
 // Config says what a Board works with. All members must be set.
 type Config struct {
 	Book Book
+	Past func(ctx context.Context, id evidence.DeviceID) ([]evidence.CustodyEvent, error) // about commands to a device, as far as they matter, the newest first
 	Now  func() time.Time
 	Slog *slog.Logger
 }
@@ -166,14 +167,17 @@ func (r *recorder) nudge() {
 }
 
 // Poll takes a device's report and answers as soon as there is something new to say, after transport.OrdersWait, or when the device asks anew.
-// Results are on record before it answers. Errors: *transport.Error for a report that says what it must not.
+// Results are on record before it answers. Who comes on duty is answered at once, and so knows that it is heard. Errors: *transport.Error for a report that says what it must not.
 func (b *Board) Poll(ctx context.Context, id evidence.DeviceID, report transport.Report) (transport.Orders, error) {
 	if err := tidy(&report); err != nil {
 		return transport.Orders{}, err
 	}
 	results := report.Results
 	report.Results = nil
-	r, p := b.enter(id, report)
+	if err := b.remember(ctx, id); err != nil {
+		return transport.Orders{}, err
+	}
+	r, p, fresh := b.enter(id, report)
 	if p == nil {
 		return nothing(report), nil
 	}
@@ -183,6 +187,10 @@ func (b *Board) Poll(ctx context.Context, id evidence.DeviceID, report transport
 			return transport.Orders{}, err
 		}
 	}
+	if fresh {
+		out, _, _ := b.say(r, p, report)
+		return out, nil
+	}
 	return b.await(ctx, r, p, report), nil
 }
 
@@ -191,28 +199,25 @@ func nothing(r transport.Report) transport.Orders {
 	return transport.Orders{Commands: []transport.Command{}, Watched: r.Watched}
 }
 
-// enter makes this the device's request under way, in place of an older one; nil: the board is closed.
-func (b *Board) enter(id evidence.DeviceID, report transport.Report) (*recorder, *poll) {
+// enter makes this the device's request under way, in place of an older one; nil: the board is closed. fresh says that the device was not on duty.
+func (b *Board) enter(id evidence.DeviceID, report transport.Report) (r *recorder, p *poll, fresh bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, nil
+		return nil, nil, false
 	}
-	r := b.devices[id]
-	if r == nil {
-		r = &recorder{id: id}
-		b.devices[id] = r
-	}
+	r = b.devices[id]
 	if r.poll != nil {
 		close(r.poll.over)
 	}
-	news := r.at.IsZero() || !b.online(r) || !reflect.DeepEqual(r.report, report)
-	p := &poll{wake: make(chan struct{}, 1), over: make(chan struct{})}
+	fresh = r.at.IsZero() || !b.online(r)
+	news := fresh || !reflect.DeepEqual(r.report, report)
+	p = &poll{wake: make(chan struct{}, 1), over: make(chan struct{})}
 	r.poll, r.report, r.at, r.given = p, report, b.Now(), max(r.given, report.Known)
 	if news {
 		b.change()
 	}
-	return r, p
+	return r, p, fresh
 }
 
 // leave ends a request. If none follows, the device is off duty after a while, and those who look are told.

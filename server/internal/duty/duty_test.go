@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -46,9 +47,21 @@ func (b *book) said() (out []string) {
 	return out
 }
 
-func newBoard(t *testing.T) (*Board, *book) {
-	k := &book{}
-	b := New(Config{Book: k, Now: time.Now, Slog: slog.New(slog.NewTextHandler(t.Output(), nil))})
+// past is what a server finds in its log.
+func (b *book) past(context.Context, evidence.DeviceID) (out []evidence.CustodyEvent, _ error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, a := range b.acts {
+		out = append(out, evidence.CustodyEvent{Act: a.Name, Actor: a.Actor, Detail: a.Detail, Rec: a.Rec})
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+func newBoard(t *testing.T) (*Board, *book) { return boardWith(t, &book{}) }
+
+func boardWith(t *testing.T, k *book) (*Board, *book) {
+	b := New(Config{Book: k, Past: k.past, Now: time.Now, Slog: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	t.Cleanup(b.Close)
 	return b, k
 }
@@ -95,11 +108,12 @@ func same[T any](t *testing.T, what string, got, want T) {
 	}
 }
 
-// A request waits, and is answered when its time is over, when a newer one comes, and at once when somebody begins to watch; a recorder is on duty
+// A request waits, but for the one of a recorder that comes on duty, and is answered when its time is over, when a newer one comes, and at once when somebody begins to watch; a recorder is on duty
 // while it asks and a moment longer, and those who look are told of each change.
 func TestLongPoll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, _ := newBoard(t)
+		same(t, "who comes on duty", <-ask(b, one, transport.Report{Station: "0"}), answer{orders: transport.Orders{Commands: []transport.Command{}}})
 		changed := b.Changed()
 		first := ask(b, one, transport.Report{Station: "A", Link: "wifi"})
 		<-changed
@@ -137,6 +151,7 @@ func TestLongPoll(t *testing.T) {
 func TestCommands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, k := newBoard(t)
+		<-ask(b, one, transport.Report{Known: 41})
 		p := ask(b, one, transport.Report{Known: 41})
 		got := give(b, transport.Command{Kind: transport.CommandMark, Text: "here"})
 		if len(k.said()) != 0 || len(p) != 0 {
@@ -167,8 +182,9 @@ func TestCommands(t *testing.T) {
 		}
 		same(t, "nothing more to say", (<-y).after, transport.OrdersWait+200*time.Millisecond)
 
-		next, _ := newBoard(t) // the server began anew
-		p = ask(next, one, transport.Report{Known: 43, Results: results})
+		next, _ := newBoard(t) // of another server, which knows less than the recorder
+		<-ask(next, one, transport.Report{Known: 43, Results: results})
+		p = ask(next, one, transport.Report{Known: 43})
 		refused := give(next, transport.Command{Kind: transport.CommandStop})
 		same(t, "number", (<-p).orders.Commands[0].Number, 44)
 		no := transport.Result{Number: 44, Text: "nothing is being recorded"}
@@ -210,6 +226,34 @@ func TestExpiry(t *testing.T) {
 		if a := <-ask(b, one, transport.Report{}); a.err != nil || len(a.orders.Commands) != 0 || a.after != 0 {
 			t.Errorf("%+v", a)
 		}
+	})
+}
+
+// The server ended while commands waited: their results are recorded when they come, those that never come are said to have expired, and no number is
+// given twice, also if the recorder never heard of it.
+func TestCommandsOfAFormerRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, k := newBoard(t)
+		command := func(act, number string) casework.Act {
+			return casework.Act{Name: act, Actor: "王", Detail: evidence.Detail{"command": "mark", "number": number}}
+		}
+		k.acts = []casework.Act{command("commanded", "3"), command("command-done", "3"), command("commanded", "4"), command("command-expired", "4"),
+			command("commanded", "5"), command("commanded", "6")} // it was killed here
+		b, _ := boardWith(t, k)
+		results := []transport.Result{{Number: 3, Done: true}, {Number: 4, Done: true}, {Number: 5}}
+		ask(b, one, transport.Report{Known: 5, Results: results})
+		<-time.After(time.Second)
+		same(t, "late", k.said()[6:], []string{"command-done 4", "command-refused 5"})
+		same(t, "by whom", k.acts[6].Detail["by"], "王")
+		p := ask(b, one, transport.Report{Known: 5})
+		give(b, transport.Command{Kind: transport.CommandStop})
+		if o := (<-p).orders.Commands; len(o) != 1 || o[0].Number != 7 {
+			t.Errorf("%+v", o)
+		}
+		for len(k.said()) < 11 {
+			<-ask(b, one, transport.Report{Known: 7})
+		}
+		same(t, "no result", k.said()[8:], []string{"commanded 7", "command-expired 6", "command-expired 7"})
 	})
 }
 

@@ -31,6 +31,12 @@ const (
 	maxText    = 4096             // bytes
 )
 
+// Members of events' details, beside casework.DetailCommand.
+const (
+	detailNumber = "number"
+	detailPart   = "part"
+)
+
 // order is a command on its way.
 type order struct {
 	transport.Command
@@ -141,8 +147,8 @@ func (b *Board) placeLocked(actor string, id evidence.DeviceID, c transport.Comm
 	if c.By = cut(actor, maxName); actor == "" {
 		c.By = "camseal-server"
 	}
-	o := &order{Command: c, actor: actor, recording: true, turn: make(chan struct{}, 1), done: make(chan struct{})}
-	o.turn <- struct{}{}
+	o := newOrder(actor, c)
+	o.recording = true
 	switch {
 	case c.Rec != nil:
 		o.rec = *c.Rec
@@ -152,6 +158,12 @@ func (b *Board) placeLocked(actor string, id evidence.DeviceID, c transport.Comm
 	r.orders = append(r.orders, o)
 	b.work.Add(1)
 	return o, r, nil
+}
+
+func newOrder(actor string, c transport.Command) *order {
+	o := &order{Command: c, actor: actor, turn: make(chan struct{}, 1), done: make(chan struct{})}
+	o.turn <- struct{}{}
+	return o
 }
 
 // fit bounds a command.
@@ -186,7 +198,7 @@ func (b *Board) drop(r *recorder, o *order) {
 // act is a custody event about an order.
 func (o *order) act(name string, id evidence.DeviceID, rec evidence.RecordingID, more evidence.Detail) casework.Act {
 	actor := o.actor
-	d := evidence.Detail{casework.DetailCommand: string(o.Kind), "number": strconv.FormatUint(o.Number, 10)}
+	d := evidence.Detail{casework.DetailCommand: string(o.Kind), detailNumber: strconv.FormatUint(o.Number, 10)}
 	if name != casework.ActCommanded {
 		d["by"], actor = o.actor, "camseal-server"
 	}
@@ -194,7 +206,7 @@ func (o *order) act(name string, id evidence.DeviceID, rec evidence.RecordingID,
 		d["text"] = o.Text
 	}
 	if o.Kind == transport.CommandChunk {
-		d["part"] = strconv.FormatUint(o.Index, 10)
+		d[detailPart] = strconv.FormatUint(o.Index, 10)
 	}
 	for k, v := range more {
 		if v != "" {

@@ -205,6 +205,7 @@ func (p *session) patched(ctx context.Context, f fragment, match string) (string
 	if err != nil {
 		return "", err
 	}
+	p.added = 0
 	if err := p.candidates(f); err != nil {
 		return "", err
 	}
@@ -213,6 +214,9 @@ func (p *session) patched(ctx context.Context, f fragment, match string) (string
 }
 
 func (p *session) candidates(f fragment) error {
+	if p.added += len(f.candidates); p.added > maxCandidates {
+		return refuse(400, "these are too many candidates", "")
+	}
 	for _, c := range f.candidates {
 		if strings.Contains(c.Candidate, ".local ") {
 			continue // a name that only its own network knows

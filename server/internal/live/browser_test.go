@@ -154,6 +154,12 @@ func TestBrowsers(t *testing.T) {
 		w.ask(`seen()`, &s)
 		return s.Frames > 60
 	})
+	g.publish("film", livetest.Options{}) // the publisher comes back, without the viewer's doing
+	before := s.Frames
+	g.eventually("frames of the film to grow when its publisher has come back", func() bool {
+		w.ask(`seen()`, &s)
+		return s.Frames > before+40
+	})
 	if s.Width != 1920 {
 		t.Errorf("the film: %+v", s)
 	}

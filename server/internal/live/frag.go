@@ -15,7 +15,7 @@ type fragment struct {
 	candidates []webrtc.ICECandidateInit
 }
 
-const maxCandidates = 128
+const maxCandidates = 128 // of an offer, and of all that follows in one generation of ICE
 
 // parseFragment reads application/trickle-ice-sdpfrag.
 func parseFragment(body string) (fragment, error) {

@@ -143,6 +143,9 @@ func readOffer(w http.ResponseWriter, req *http.Request) (webrtc.SessionDescript
 	if n := len(d.MediaDescriptions); n == 0 || n > maxMedia {
 		return offer, d, refuse(400, "an offer has one to eight media", "")
 	}
+	if strings.Count(body, "\na=candidate:") > maxCandidates {
+		return offer, d, refuse(400, "the offer has too many candidates", "")
+	}
 	for _, m := range d.MediaDescriptions {
 		if kind := m.MediaName.Media; kind != "video" && kind != "audio" {
 			return offer, d, refuse(400, "only pictures and sound can be offered", "")

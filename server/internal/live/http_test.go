@@ -41,8 +41,10 @@ func as(s string) string { return s }
 
 // TestBadRequests: what is not WHIP or WHEP is refused as the standards say, with words, and leaves nothing behind.
 func TestBadRequests(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	good := anOffer(t, as)
+	g.publish("there", livetest.Options{})
 	for _, c := range []struct {
 		name, method, path, kind, body string
 		status                         int
@@ -56,9 +58,12 @@ func TestBadRequests(t *testing.T) {
 		{"no fingerprint", "POST", "/whip/a", typeSDP, strings.ReplaceAll(good, "a=fingerprint", "a=finger"), 400},
 		{"data", "POST", "/whip/a", typeSDP, good + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\n", 400},
 		{"too many media", "POST", "/whip/a", typeSDP, good + strings.Repeat(good[strings.Index(good, "m="):], 8), 400},
+		{"too many candidates", "POST", "/whip/a", typeSDP, good + strings.Repeat("a=candidate:1 1 udp 2130706431 127.0.0.1 9 typ host\r\n", 200), 400},
 		{"too long", "POST", "/whip/a", typeSDP, good + strings.Repeat("a=x\r\n", 20000), 413},
 		{"too long to watch", "POST", "/whep/a", typeSDP, good + strings.Repeat("a=x\r\n", 20000), 413},
 		{"garbage to watch", "POST", "/whep/a", typeSDP, "v=1", 400},
+		{"no credentials to watch", "POST", "/whep/there", typeSDP, strings.ReplaceAll(good, "a=ice-", "a=nice-"), 400},
+		{"nothing that is published", "POST", "/whep/there", typeSDP, good[strings.Index(good, "v="):strings.Index(good, "m=video")] + good[strings.Index(good, "m=audio"):], 406},
 		{"GET", "GET", "/whip/a", "", "", 405},
 		{"PUT", "PUT", "/whep/a", typeSDP, good, 405},
 		{"no session", "DELETE", "/whip/a/0123456789abcdef0123456789abcdef", "", "", 404},
@@ -74,6 +79,12 @@ func TestBadRequests(t *testing.T) {
 		}
 	}
 	for _, s := range g.Streams() {
+		if s.Name == "there" {
+			if s.Viewers != 0 || !s.Publishing {
+				t.Errorf("%+v", s)
+			}
+			continue
+		}
 		if s.Name != "other" || s.Publishing || s.Reason != live.ReasonVideo {
 			t.Errorf("left: %+v", s)
 		}
@@ -85,6 +96,7 @@ func TestBadRequests(t *testing.T) {
 
 // TestPartly: pictures that can't be relayed are declined, the sound is taken, and the stream says why there are no pictures.
 func TestPartly(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	resp, answer, err := livetest.Request(g.ctx, nil, "POST", g.url+"/whip/a", typeSDP, anOffer(t, func(s string) string {
 		return strings.ReplaceAll(s, "H264/90000", "H266/90000")
@@ -106,6 +118,7 @@ func TestPartly(t *testing.T) {
 
 // TestPatch: trickled candidates and new beginnings of ICE, under the rules of RFC 9725 (4.3) for entity tags; a session belongs to its stream.
 func TestPatch(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	p := g.publish("cam", livetest.Options{})
 	v := g.watch("cam", livetest.Options{})

@@ -19,8 +19,12 @@ import (
 
 // TestTCPOnly: publisher and viewer reach the relay by TCP only.
 func TestTCPOnly(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{TCP: "127.0.0.1:0"})
-	o := livetest.Options{Engine: func(e *webrtc.SettingEngine) { e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4}) }}
+	o := livetest.Options{Engine: func(e *webrtc.SettingEngine) {
+		e.SetICEUDPMux(nil)
+		e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeTCP4})
+	}}
 	g.publish("cam", o)
 	v := g.watch("cam", o)
 	s := g.until(v, "pictures", pictures(60))
@@ -41,6 +45,7 @@ func selected(t *testing.T, pc *webrtc.PeerConnection) *webrtc.ICECandidatePair 
 
 // TestTURN: a viewer that may use nothing but a TURN server gets its pictures through coturn, with the credentials that the relay handed out.
 func TestTURN(t *testing.T) {
+	t.Parallel()
 	const secret = "shared between the relay and coturn"
 	at := coturn(t, secret)
 	g := newRig(t, live.Config{ICEServers: []live.ICEServer{{URL: "stun:" + at}, {URL: "turn:" + at + "?transport=udp"}}, TURNSecret: []byte(secret)})

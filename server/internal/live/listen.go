@@ -10,11 +10,15 @@ import (
 	"github.com/pion/ice/v4"
 	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
+	"golang.org/x/net/netutil"
 )
 
 const (
 	socketBuffer = 4 << 20 // bytes of the kernel's, each way: a keyframe for many viewers goes out at once
 	tcpQueue     = 64      // packets read ahead from a TCP connection
+
+	tcpSpare = 64               // connections by TCP, beyond those of all viewers and publishers
+	tcpHello = 10 * time.Second // until such a connection says what it is for
 
 	iceDisconnected = 5 * time.Second
 	iceFailed       = 10 * time.Second // after that
@@ -40,7 +44,8 @@ func (r *Relay) listen() error {
 		if err != nil {
 			return fmt.Errorf("listen for live media by TCP: %w", err)
 		}
-		r.tcp = webrtc.NewICETCPMux(e.LoggerFactory.NewLogger("ice"), l, tcpQueue)
+		l = netutil.LimitListener(l, r.cfg.MaxAllViewers+r.cfg.MaxStreams+tcpSpare)
+		r.tcp = ice.NewTCPMuxDefault(ice.TCPMuxParams{Listener: l, Logger: e.LoggerFactory.NewLogger("ice"), ReadBufferSize: tcpQueue, FirstStunBindTimeout: tcpHello})
 		e.SetICETCPMux(r.tcp)
 		r.addrs = append(r.addrs, l.Addr())
 		networks = append(networks, webrtc.NetworkTypeTCP4, webrtc.NetworkTypeTCP6)

@@ -12,27 +12,34 @@ import (
 )
 
 const (
-	maxPacket  = 2048
-	askEvery   = time.Second
-	outOfOrder = 3 // pictures shown before ones that were sent earlier, until it is clear that these are B-frames
+	maxPacket = 2048
+	askEvery  = time.Second
+
+	// B-frames show by pictures that are to be shown before the one ahead of them, again and again: each counts stepBack, each other picture takes one away.
+	stepBack    = 4
+	outOfOrder  = 12
+	farthestWay = 90000 // ticks
 )
 
 // receive is called for each track of a publisher.
 func (p *session) receive(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	t := p.audio
+	p.relay.mu.Lock()
+	from := &p.audio
 	if remote.Kind() == webrtc.RTPCodecTypeVideo {
-		t = p.video
-		p.ssrc.Store(uint32(remote.SSRC()))
+		from = &p.video
 	}
+	to := *from
+	*from = lane{} // the first of a kind has it
+	p.relay.mu.Unlock()
 	p.start(func() { drain(receiver) })
-	if t == nil {
+	if to.track == nil {
 		return
 	}
-	t.mu.Lock()
-	epoch := t.epoch
-	t.mu.Unlock()
+	if to.track.byFrame {
+		p.ssrc.Store(uint32(remote.SSRC()))
+	}
 	p.start(func() {
-		if err := p.forward(remote, t, epoch); !errors.Is(err, io.EOF) {
+		if err := p.forward(remote, to.track, to.epoch); !errors.Is(err, io.EOF) {
 			p.relay.cfg.Slog.Debug("a publisher's track ended", slog.String("stream", p.stream.name), slog.Any("error", err))
 		}
 	})
@@ -118,7 +125,7 @@ type sequence struct {
 	gap     int // how the number of lost packets changed with the last one
 	ts      uint32
 	seen    bool
-	backs   int
+	score   int
 	bframes bool
 }
 
@@ -144,11 +151,14 @@ func (s *sequence) bFrames(k *packet) bool {
 	if k.seq != s.newest {
 		return s.bframes
 	}
-	if back := int32(s.ts - k.ts); s.seen && back > 0 && back < 10*90000 {
-		if s.backs++; s.backs >= outOfOrder {
-			s.bframes = true
-		}
+	switch back := int32(s.ts - k.ts); {
+	case !s.seen || back == 0:
+	case back > 0 && back < farthestWay:
+		s.score += stepBack
+	default:
+		s.score = max(0, s.score-1)
 	}
+	s.bframes = s.bframes || s.score >= outOfOrder
 	s.ts, s.seen = k.ts, true
 	return s.bframes
 }

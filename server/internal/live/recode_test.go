@@ -14,7 +14,7 @@ import (
 
 // reordered is footage with B-frames, and with AAC.
 var reordered = sync.OnceValues(func() (livetest.Footage, error) {
-	f, err := livetest.Coded(context.Background(), film, 4, 1_000_000, 30, "-s", "640x360", "-bf", "2", "-b_strategy", "0", "-x264-params", "b-pyramid=0:b-adapt=0:ref=1:weightb=0")
+	f, err := livetest.Coded(context.Background(), film, 2, 1_000_000, 30, "-s", "640x360", "-bf", "2", "-b_strategy", "0", "-x264-params", "b-pyramid=0:b-adapt=0:ref=1:weightb=0")
 	if err != nil {
 		return f, err
 	}
@@ -36,6 +36,7 @@ func (g *rig) publishReordered(audio string) {
 
 // TestBFrames: pictures that are coded out of their order are not shown, and it is said why.
 func TestBFrames(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	g.publishReordered("")
 	g.eventually("the reason to be known", func() bool { s := g.Streams(); return len(s) == 1 && s[0].Reason == live.ReasonBFrames })
@@ -51,6 +52,7 @@ func TestBFrames(t *testing.T) {
 
 // TestRecode: where it is allowed, they are coded anew, and so is the sound; time goes forward, and pictures can be decoded.
 func TestRecode(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{Recode: true})
 	g.publishReordered(livetest.AAC)
 	v := g.watch("cam", livetest.Options{Audio: "audio/opus"})
@@ -71,6 +73,31 @@ func TestRecode(t *testing.T) {
 	}
 	if n := playable(t, l.Pictures); n < 30 {
 		t.Errorf("%d pictures can be decoded", n)
+	}
+}
+
+// TestRecodeHEVC: so are pictures in H.265, which without re-coding are refused.
+func TestRecodeHEVC(t *testing.T) {
+	t.Parallel()
+	g := newRig(t, live.Config{Recode: true})
+	f, err := livetest.HEVC(g.ctx, film, 1, 15)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := livetest.Publish(g.ctx, g.url+"/whip/cam", f, livetest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	s := g.until(g.watch("cam", livetest.Options{}), "pictures", pictures(40))
+	if n := playable(t, s.Pictures); n < 30 || s.Back > 0 {
+		t.Errorf("%d pictures can be decoded, %d times back", n, s.Back)
+	}
+	plain := newRig(t, live.Config{})
+	_, err = livetest.Publish(g.ctx, plain.url+"/whip/cam", f, livetest.Options{})
+	var refused *livetest.Refused
+	if !errors.As(err, &refused) || refused.Status != 406 {
+		t.Error(err)
 	}
 }
 

@@ -161,6 +161,7 @@ func (g *rig) real(got [][]byte) {
 
 // TestForward: real footage arrives bit by bit, with sound, at somebody who was there before and at one who comes late.
 func TestForward(t *testing.T) {
+	t.Parallel()
 	g := newRig(t, live.Config{})
 	o := livetest.Options{Audio: "audio/opus"}
 	g.publish("cam", o)

@@ -35,13 +35,14 @@ type session struct {
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when nothing of it is left
 
-	video, audio *track        // of a publisher, set before its media can come
+	video, audio lane          // of a publisher, under the relay's mu, from when it has become that until its media come
 	from         [2]*codec     // what its pictures and sound are coded in
-	ssrc         atomic.Uint32 // of a publisher's pictures
+	ssrc         atomic.Uint32 // of its pictures
 
 	negotiation sync.Mutex // over etag, offer and what is done by them
 	etag        string
 	offer       webrtc.SessionDescription
+	added       int // candidates since then
 
 	mu    sync.Mutex
 	ended bool
@@ -50,6 +51,12 @@ type session struct {
 	timer *time.Timer
 
 	connected, once sync.Once // to begin, to end
+}
+
+// lane is where a publisher's packets of one kind go.
+type lane struct {
+	track *track // nil: nowhere
+	epoch uint64 // that is its own in the track
 }
 
 func randomID() string {

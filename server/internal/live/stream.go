@@ -137,20 +137,22 @@ func (r *Relay) publish(p *session, video, audio *codec, reason Reason) error {
 			ended = append(ended, v)
 		}
 	}
-	for _, t := range []*track{s.video, s.audio} {
-		if t != nil {
-			t.begin()
-		}
-	}
+	p.video, p.audio = begin(s.video), begin(s.audio)
 	s.cancelGrace()
 	s.publisher, s.since, s.reason, s.recoded = p, r.cfg.Now(), reason, false
-	p.video, p.audio = s.video, s.audio
 	s.news()
 	r.mu.Unlock()
 	for _, old := range ended {
 		old.end("another publisher took over")
 	}
 	return nil
+}
+
+func begin(t *track) lane {
+	if t == nil {
+		return lane{}
+	}
+	return lane{t, t.begin()}
 }
 
 func fits(t *track, c *codec) bool {

@@ -93,7 +93,9 @@ func (t *track) take(k *packet, now time.Time, epoch uint64) bool {
 		return false
 	}
 	t.add(k, now)
-	return t.starving
+	starving := t.starving
+	t.starving = starving && t.byFrame && !t.usable() // else asking once is enough
+	return starving
 }
 
 func (t *track) drop() {

@@ -17,6 +17,7 @@ const (
 	squeezed = 1450
 	longPast = 5 // seconds since the keyframe, from which on a new one is asked for
 	pliEvery = time.Second
+	pliTrust = 3 * time.Second // who asks again so soon was not helped
 )
 
 // out sends one track to one viewer: each has numbers of its own, so that it sees no hole where it began, nor when another publisher goes on.
@@ -36,7 +37,8 @@ type out struct {
 	cursor  uint64
 	epoch   uint64
 
-	quit chan struct{}
+	quit    chan struct{}
+	lastPLI time.Time // of the listening goroutine
 
 	// Of the sending goroutine.
 	sent     uint64 // greatest number sent, unwrapped
@@ -47,7 +49,6 @@ type out struct {
 	seqShift uint64
 	tsShift  uint32
 	past     past
-	lastPLI  time.Time
 }
 
 // past is what lies between a keyframe and now, when a viewer begins.
@@ -112,17 +113,26 @@ func (o *out) listen(sender *webrtc.RTPSender, now func() time.Time) {
 		for _, k := range packets {
 			switch k.(type) {
 			case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
-				if at := now(); at.Sub(o.lastPLI) >= pliEvery {
-					o.lastPLI = at
-					o.track.mu.Lock()
-					o.again = o.started
-					o.track.more.Broadcast()
-					o.track.mu.Unlock()
-				}
-				o.stream.askKey()
+				o.repeat(now())
 			}
 		}
 	}
+}
+
+// repeat grants the wish for a keyframe, from what is held. The publisher is bothered only if that did not help, or there is nothing: a camera can but send
+// the same once more, over a line that may be narrow.
+func (o *out) repeat(now time.Time) {
+	last := now.Sub(o.lastPLI)
+	if last < pliEvery {
+		return
+	}
+	o.lastPLI = now
+	t := o.track
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	o.again = o.started
+	t.starving = t.starving || !t.usable() || last < pliTrust
+	t.more.Broadcast()
 }
 
 // run sends until stop.

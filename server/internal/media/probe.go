@@ -144,7 +144,7 @@ func ratio(s string) float64 {
 
 // codecs that browsers play, by container. A track that is not there is no obstacle.
 var codecs = map[string]struct{ video, audio []string }{
-	"mov,mp4,m4a,3gp,3g2,mj2": {[]string{"h264", "vp9", "av1"}, []string{"aac", "mp3", "flac", "opus"}},
+	"mov,mp4,m4a,3gp,3g2,mj2": {[]string{"h264", "vp9", "av1"}, []string{"aac", "mp3", "flac", "opus", "pcm_alaw", "pcm_mulaw"}}, // G.711: Chromium and its kin
 	"matroska,webm":           {[]string{"vp8", "vp9", "av1"}, []string{"vorbis", "opus"}},
 	"ogg":                     {nil, []string{"vorbis", "opus", "flac"}},
 	"mp3":                     {nil, []string{"mp3"}},

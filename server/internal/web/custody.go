@@ -95,6 +95,8 @@ type lifeLine struct {
 	Detail []named
 	Digest string // of what the leaf stands for
 	Lost   bool   // its event can't be read from the vault, or is another
+
+	Run []int64 // leaves that this line stands for, itself the last; none: for itself only
 }
 
 // named is a member of an event's detail with its name in words.
@@ -137,6 +139,9 @@ func (s *site) custody(c *gin.Context) {
 		Now         int64
 	}{Frame: s.frame(c, "custody"), L: l, Count: count, First: at == catalog.LifeBegin, Now: s.Now().UnixMilli()}
 	data.Lines = s.lifeLines(ctx, data.Frame, list)
+	if n == linesPerPage {
+		data.Lines = inRuns(data.Frame, data.Lines, list)
+	}
 	path := "/recordings/" + l.Rec + "/custody"
 	if more {
 		q := url.Values{"after": {fmt.Sprintf("%d.%d", next.Index, next.Seq)}}
@@ -174,6 +179,34 @@ func (s *site) lifeLines(ctx context.Context, f Frame, list []catalog.Line) []li
 		})
 	}
 	wg.Wait()
+	return out
+}
+
+// shortRun is how many seen leaves in a row are shown one by one; of a captured recording there is one for each segment.
+const shortRun = 2
+
+// inRuns has one line stand for many seen leaves in a row.
+func inRuns(f Frame, lines []lifeLine, list []catalog.Line) []lifeLine {
+	var out []lifeLine
+	for i := 0; i < len(list); {
+		end := i
+		for end < len(list) && list[end].Seen != nil {
+			end++
+		}
+		if end-i <= shortRun {
+			end = max(end, i+1)
+			out = append(out, lines[i:end]...)
+			i = end
+			continue
+		}
+		last := lines[end-1]
+		for _, l := range lines[i:end] {
+			last.Run = append(last.Run, l.Index)
+		}
+		last.What = fmt.Sprintf(f.T("life-seen-run"), len(last.Run), list[end-1].Seen.Upto)
+		out = append(out, last)
+		i = end
+	}
 	return out
 }
 

@@ -12,7 +12,10 @@ import (
 	"camseal/server/internal/duty"
 )
 
-const shownDuty = 100
+const (
+	shownDuty = 100
+	shownTold = 30
+)
 
 // onDutyRow is a recorder on duty as pages show it.
 type onDutyRow struct {
@@ -67,6 +70,17 @@ func (s *site) dutyRow(ctx context.Context, r duty.Recorder) (x onDutyRow, err e
 	}
 	x.Known = err == nil
 	return x, err
+}
+
+// told is what a recorder was told to do, what came of it, and who watched it, the newest first.
+func (s *site) told(ctx context.Context, f Frame, id evidence.DeviceID) (out []lifeLine, err error) {
+	rows, err := s.Catalog.OnDuty(ctx, id, shownTold)
+	for i := range rows {
+		l := lifeLine{Index: rows[i].LogIndex}
+		s.custodyLine(ctx, f, &rows[i], &l)
+		out = append(out, l)
+	}
+	return out, err
 }
 
 // Name is what to call the recorder.

@@ -217,8 +217,9 @@ func (s *site) fleetDevice(c *gin.Context) {
 		See       bool
 		Within    time.Duration
 		Duty      *onDutyRow // nil: it was not on duty since the server began
+		Told      []lifeLine // what it was told to do, and who watched it, for those who see recordings
 	}{Frame: s.frame(c, "fleet"), D: dev, Within: s.ExportDeadline}
-	var errs [7]error
+	var errs [8]error
 	data.Duty, errs[6] = s.dutyOf(ctx, id)
 	data.All, errs[0] = s.Catalog.DeviceWork(ctx, id, time.Unix(0, 0), now, s.deadlines())
 	data.Late, errs[1] = s.Catalog.DeviceWork(ctx, id, now.Add(-lately), now, s.deadlines())
@@ -229,6 +230,7 @@ func (s *site) fleetDevice(c *gin.Context) {
 	}
 	if data.See = data.May(auth.SeeRecordings); data.See {
 		data.Exports, errs[4] = s.Catalog.LateExports(ctx, id, now.Add(-lately), s.deadlines(), shownLate)
+		data.Told, errs[7] = s.told(ctx, data.Frame, id)
 	}
 	boots, err := s.Catalog.Boots(ctx, id, shownBoots)
 	errs[5] = err

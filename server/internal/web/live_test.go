@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"sync"
@@ -18,6 +19,8 @@ import (
 	"camseal/pkg/transport"
 	"camseal/server/internal/auth"
 	"camseal/server/internal/casework"
+	"camseal/server/internal/catalog"
+	"camseal/server/internal/catalog/db"
 )
 
 // usedLive are the texts of live pages that Go code and scripts name, or put together from what they are about.
@@ -223,4 +226,23 @@ func TestLiveTokensAreFew(t *testing.T) {
 			t.Error("a token of a server that ends")
 		}
 	})
+}
+
+// Many seen leaves in a row are one line, which names them all; what is between them stands where it was.
+func TestSeenInRuns(t *testing.T) {
+	var lines []lifeLine
+	var list []catalog.Line
+	for i, seen := range []bool{true, true, false, true, true, true, false, true} {
+		l := catalog.Line{Index: int64(i), Said: &db.SaidPageRow{}}
+		if seen {
+			l = catalog.Line{Index: int64(i), Seen: &db.Batch{Upto: int64(10 * i)}}
+		}
+		list = append(list, l)
+		lines = append(lines, lifeLine{Index: int64(i)})
+	}
+	got := inRuns(Frame{Lang: "en"}, lines, list)
+	want := []lifeLine{{Index: 0}, {Index: 1}, {Index: 2}, {Index: 5, Run: []int64{3, 4, 5}, What: "Seen 3 times: the log holds what the device sealed up to statement 50"}, {Index: 6}, {Index: 7}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", got)
+	}
 }

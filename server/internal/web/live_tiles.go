@@ -136,7 +136,7 @@ func (s *site) tile(ctx context.Context, f Frame, r duty.Recorder, st Stream) (t
 	if p.Link != "" {
 		add("link", f.T("live-link-"+p.Link), false)
 	}
-	add("behind", behindText(f, p.Behind), p.Behind > 0)
+	add("behind", behindText(f, p.Behind), p.Behind > muchBehind)
 	add("trouble", verify.Display(p.Trouble), true)
 	if t.At != nil {
 		add("position", t.At.String()+" · "+whenText(p.Position.At), false)
@@ -244,6 +244,9 @@ func watchedText(f Frame, n int) string {
 	}
 	return fmt.Sprintf(f.T("live-watched-by"), n)
 }
+
+// muchBehind is how many parts without a receipt are more than a growing recording always has: receipts come every ten seconds at most.
+const muchBehind = 20
 
 func behindText(f Frame, n int) string {
 	if n == 0 {

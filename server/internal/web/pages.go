@@ -116,6 +116,7 @@ type recordingPage struct {
 	Damages []db.Damage
 	Far     string // how much is seen and stored, of what is being captured
 	Next    continued
+	Told    []verify.FaultFound // by the device
 }
 
 // recording shows one recording.
@@ -144,7 +145,7 @@ func (s *site) recordingPage(c *gin.Context, v row) (p recordingPage, err error)
 	}
 	p = recordingPage{Frame: s.frame(c, "recording"), Media: baseType(v.MediaType), Lock: s.Vault.Lock()}
 	s.grow(ctx, &v)
-	var errs [9]error
+	var errs [10]error
 	p.Custody, errs[0] = s.Catalog.CountLife(ctx, catalog.RecordingKey{Device: id, Rec: rec})
 	p.D, errs[1] = s.device(ctx, id, v.Recording)
 	p.A, errs[2] = s.about(ctx, v.Recording)
@@ -153,6 +154,7 @@ func (s *site) recordingPage(c *gin.Context, v row) (p recordingPage, err error)
 	p.Damages, errs[5] = s.Catalog.DamagesOf(ctx, v.Device, v.Rec, shownDamages)
 	p.Far, _, errs[7] = s.howFar(ctx, p.Frame, v)
 	p.Next, errs[8] = s.continued(ctx, v.Recording)
+	p.Told, errs[9] = s.faultsOf(ctx, v.Recording)
 	times, err := s.Exporter.Bracket(ctx, rec)
 	errs[6] = err
 	if err := errors.Join(errs[:]...); err != nil {
@@ -165,6 +167,21 @@ func (s *site) recordingPage(c *gin.Context, v row) (p recordingPage, err error)
 	p.R = v
 	return p, err
 }
+
+// faultsOf are the first faults that a recording's device told of.
+func (s *site) faultsOf(ctx context.Context, r db.Recording) ([]verify.FaultFound, error) {
+	if r.Faults == 0 {
+		return nil, nil
+	}
+	key, err := keyOf(r)
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.Log.Recordings.View(ctx, key)
+	return view.FaultsSaid[:min(len(view.FaultsSaid), shownFaults)], err
+}
+
+const shownFaults = 10
 
 // find reads the recording that the address names. Errors: catalog.ErrUnknown.
 func (s *site) find(c *gin.Context) (row, error) {

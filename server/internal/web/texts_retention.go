@@ -33,6 +33,8 @@ var textsRetention = map[string][2]string{
 	"life-other":           {"Recorded:", "已登记："},
 	"life-enrolled":        {"The device was enrolled: its keys are known from here on", "设备登记：自此其密钥为本服务器所知"},
 	"life-revoked":         {"The device was revoked: nothing is taken in from it any more", "设备被吊销：不再接收其任何内容"},
+	"life-seen-run":        {"Seen %d times: the log holds what the device sealed up to statement %d", "摘要已登记 %d 次：日志已收录设备截至第 %d 条陈述的签封内容"},
+	"life-run":             {"all %d of them", "全部 %d 条"},
 	"life-seen":            {"Seen: the log holds what the device sealed up to statement %d", "摘要已登记：日志已收录设备截至第 %d 条陈述的签封内容"},
 	"life-stored":          {"Stored: %d chunks written, locked and read back; locked at least until %s", "已入库锁定：%d 个数据块已写入、锁定并读回核对；至少锁定至 %s"},
 	"said-open":            {"Sealing began", "开始签封"},

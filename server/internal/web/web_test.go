@@ -34,7 +34,8 @@ func TestTextsAreComplete(t *testing.T) {
 	for _, s := range []string{"open", "seen", "partly", "stored", "incomplete"} {
 		used[s], used[s+"-says"] = true, true
 	}
-	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged} {
+	for _, w := range []string{evidence.WhyComplete, evidence.WhyChanged, evidence.WhyVanished, evidence.WhyReadError, evidence.WhyInterrupted, evidence.WhyMediaChanged,
+		evidence.WhyGap, evidence.WhyDiskFull, evidence.WhyClockJump, evidence.WhyLost} {
 		used[w] = true
 	}
 	for _, a := range []string{casework.ActExport, casework.ActViewed, catalog.ActQuarantined} {

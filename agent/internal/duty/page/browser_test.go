@@ -85,18 +85,24 @@ func TestBrowser(t *testing.T) {
 	ctx, over := tab(t)
 	r := newRecorder()
 	s := serve(t, r)
+	axe, err := os.ReadFile("../../../../.tools/axe.min.js")
+	if err != nil {
+		t.Fatalf("axe-core is needed: %v; scripts/test fetches it", err)
+	}
 	shots := os.Getenv("CAMSEAL_SHOTS")
 	if shots == "" {
 		shots = t.TempDir()
 	}
 	word := func() string { return ask[string](t, ctx, `document.querySelector('h1')?.innerText ?? ''`) }
 	run(t, ctx, chromedp.Navigate(s.URL+"/"))
-	run(t, ctx, chromedp.Focus("#b-start"), chromedp.KeyEvent(kb.Enter))
+	focus := func(id string) { ask[any](t, ctx, `document.getElementById('`+id+`').focus()`) }
+	focus("b-start")
+	run(t, ctx, chromedp.KeyEvent(kb.Enter))
 	until(t, "Enter on the button starts", func() bool { return word() == "● RECORDING" })
 	until(t, "a page with nothing to send for says what was done", func() bool {
 		return ask[bool](t, ctx, `document.body.innerText.includes('The recording has begun') && location.search === ''`)
 	})
-	run(t, ctx, chromedp.Focus("#b-mark"))
+	focus("b-mark")
 	r.set(func() { r.st.Watched, r.st.InHeader, r.st.Behind = 2, true, 4 })
 	until(t, "watchers appear without loading", func() bool {
 		return ask[bool](t, ctx, `document.getElementById('watched').innerText.includes('WATCHED LIVE: 2') && document.getElementById('header').innerText.includes('Say the header now')`)
@@ -130,6 +136,15 @@ func TestBrowser(t *testing.T) {
 				}
 				if got := ask[float64](t, ctx, `Math.max(...[...document.querySelectorAll('button')].map(b => b.getBoundingClientRect().bottom)) - innerHeight`); got > 0 {
 					t.Errorf("%s %v %s: the buttons end %v px below the display", state, size, l, got)
+				}
+				if size[0] == 800 {
+					for _, scheme := range []string{"light", "dark"} {
+						run(t, ctx, emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}))
+						if found := ask[string](t, ctx, string(axe)+`; axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(r => r.violations.map(v => v.id + ': ' + v.nodes.map(n => n.html.slice(0, 200) + ' ' + n.failureSummary).slice(0, 2)).join('; '))`); found != "" {
+							t.Errorf("%s %s %s: %s", state, l, scheme, found)
+						}
+					}
+					run(t, ctx, emulation.SetEmulatedMedia())
 				}
 				shoot(t, ctx, filepath.Join(shots, fmt.Sprintf("recorder-%s-%d-%s.png", state, size[0], l)))
 			}

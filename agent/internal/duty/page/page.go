@@ -45,9 +45,10 @@ type Recorder interface {
 	EndHeader(ctx context.Context, by string) error
 }
 
-// Config says what the page shows. Recorder and Log must be set.
+// Config says what the page shows. Recorder, Now and Log must be set.
 type Config struct {
 	Recorder Recorder
+	Now      func() time.Time
 	Log      *slog.Logger
 	Lang     string // of who has chosen none: zh-CN or en
 }
@@ -64,6 +65,7 @@ const (
 	maxBody    = 8 << 10 // bytes
 	maxStreams = 16
 	actTime    = 30 * time.Second
+	bodyTime   = 10 * time.Second
 )
 
 // New makes the handler.
@@ -155,6 +157,9 @@ type did struct {
 // act answers a POST. What was begun is finished, whether or not the one who asked stays.
 func (s *site) act(name string, do func(ctx context.Context, by, text string) (evidence.RecordingID, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetReadDeadline(s.Now().Add(bodyTime)); err != nil {
+			s.Log.WarnContext(r.Context(), "a request's time can't be bounded", slog.Any("error", err))
+		}
 		text, err := textOf(r)
 		if err != nil {
 			s.sorry(w, r, http.StatusRequestEntityTooLarge, "sorry-much")

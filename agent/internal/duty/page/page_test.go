@@ -84,7 +84,7 @@ func (r *recorder) EndHeader(_ context.Context, by string) error {
 
 func serve(t *testing.T, r *recorder) *httptest.Server {
 	t.Helper()
-	h, err := New(Config{Recorder: r, Log: slog.New(slog.DiscardHandler), Lang: "en"})
+	h, err := New(Config{Recorder: r, Now: time.Now, Log: slog.New(slog.DiscardHandler), Lang: "en"})
 	if err != nil {
 		t.Fatal(err)
 	}

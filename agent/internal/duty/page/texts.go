@@ -65,8 +65,8 @@ var texts = map[string][2]string{
 	"wrong-failed":    {"Not done; what is recorded is kept. Look below for what is wrong, and try again; if it stays, call the person in charge.", "未执行；已录内容已保存。请查看下方提示后重试；若仍失败，请联系负责人。"},
 
 	"facts":     {"How it is", "状态"},
-	"behind":    {"To send", "待上传分段"},
-	"behind-no": {"nothing waits", "无待上传内容"},
+	"behind":    {"To be confirmed", "待确认入库分段"},
+	"behind-no": {"nothing", "无"},
 	"server":    {"Server", "服务器"},
 	"online":    {"✓ connected", "✓ 已连接"},
 	"offline":   {"○ not reached: all is kept here", "○ 未连接：内容保存在本机"},

@@ -333,7 +333,7 @@ func (q *Queries) BootAt(ctx context.Context, arg BootAtParams) (Boot, error) {
 }
 
 const continuing = `-- name: Continuing :many
-SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings WHERE continues = $1 AND device = $2 ORDER BY open_seq LIMIT $3
+SELECT device, rec, name, media_type, mode, opened_at, open_seq, open_digest, first_index, last_seq, last_n, chunks, size, closed_at, close_seq, close_digest, hash, why, faults, absent, stored_chunks, stored_until, stored_closed, stored_absent, stored_index, stored_leaf, serial, volume, path, source_size, modified, original, standing, shown, kind, footage, sequence, sequence_index, header_first_at, header_at, spoken, department, officers, cause, header_time, place, activity, case_number, confirmed, note, marks, released, num, at, grade, seen_ms, last_at, last_index, continues FROM recordings WHERE continues = $1 AND continues <> '' AND device = $2 ORDER BY open_seq LIMIT $3
 `
 
 type ContinuingParams struct {

@@ -67,6 +67,48 @@ func (q *Queries) CountFleet(ctx context.Context) (CountFleetRow, error) {
 	return i, err
 }
 
+const custodyOnDuty = `-- name: CustodyOnDuty :many
+SELECT log_index, at, actor, act, device, rec, event FROM custody
+WHERE device = $1 AND act IN ('commanded', 'command-done', 'command-refused', 'command-expired', 'watched-live', 'watched-live-end')
+ORDER BY log_index DESC LIMIT $2
+`
+
+type CustodyOnDutyParams struct {
+	Device string
+	Page   int32
+}
+
+func (q *Queries) CustodyOnDuty(ctx context.Context, arg CustodyOnDutyParams) ([]Custody, error) {
+	rows, err := q.db.QueryContext(ctx, custodyOnDuty, arg.Device, arg.Page)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Custody{}
+	for rows.Next() {
+		var i Custody
+		if err := rows.Scan(
+			&i.LogIndex,
+			&i.At,
+			&i.Actor,
+			&i.Act,
+			&i.Device,
+			&i.Rec,
+			&i.Event,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const deviceWork = `-- name: DeviceWork :one
 SELECT COUNT(*) AS recordings, CAST(COALESCE(SUM(size), 0) AS BIGINT) AS bytes, CAST(COALESCE(MAX(opened_at), 0) AS BIGINT) AS newest,
     CAST(COALESCE(SUM(CASE WHEN modified > 0 AND opened_at - modified > $1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS late,

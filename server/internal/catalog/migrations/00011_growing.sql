@@ -39,6 +39,11 @@ ALTER TABLE recordings ADD COLUMN continues TEXT NOT NULL DEFAULT ''; -- id of t
 CREATE INDEX recordings_continuing ON recordings (continues, device) WHERE continues <> '';
 CREATE INDEX recordings_growing ON recordings (last_index) WHERE closed_at IS NULL AND mode = 'capture';
 
+-- What a recorder was told to do, and who watched it: much of that is about no recording.
+CREATE INDEX custody_on_duty ON custody (device, log_index)
+    WHERE act IN ('commanded', 'command-done', 'command-refused', 'command-expired', 'watched-live', 'watched-live-end');
+
 -- +goose Down
+DROP INDEX custody_on_duty;
 DROP INDEX recordings_growing;
 DROP INDEX recordings_continuing;

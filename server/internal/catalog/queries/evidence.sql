@@ -124,7 +124,7 @@ SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON dev
 WHERE recordings.closed_at IS NULL AND recordings.mode = 'capture' ORDER BY recordings.last_index, recordings.rec LIMIT sqlc.arg(page);
 
 -- name: Continuing :many
-SELECT * FROM recordings WHERE continues = sqlc.arg(rec) AND device = sqlc.arg(device) ORDER BY open_seq LIMIT sqlc.arg(page);
+SELECT * FROM recordings WHERE continues = sqlc.arg(rec) AND continues <> '' AND device = sqlc.arg(device) ORDER BY open_seq LIMIT sqlc.arg(page);
 
 -- name: WithoutHeader :many
 SELECT sqlc.embed(recordings), devices.class FROM recordings JOIN devices ON devices.device = recordings.device

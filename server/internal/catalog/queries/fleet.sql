@@ -26,3 +26,8 @@ ORDER BY opened_at DESC, rec LIMIT sqlc.arg(page);
 
 -- name: BootsOf :many
 SELECT * FROM boots WHERE device = sqlc.arg(device) ORDER BY seq DESC LIMIT sqlc.arg(page);
+
+-- name: CustodyOnDuty :many
+SELECT * FROM custody
+WHERE device = sqlc.arg(device) AND act IN ('commanded', 'command-done', 'command-refused', 'command-expired', 'watched-live', 'watched-live-end')
+ORDER BY log_index DESC LIMIT sqlc.arg(page);

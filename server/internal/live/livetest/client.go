@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
 	"github.com/pion/interceptor/pkg/report"
+	"github.com/pion/logging"
 	"github.com/pion/webrtc/v4"
 )
 
@@ -22,6 +25,7 @@ type Options struct {
 	Engine   func(*webrtc.SettingEngine) // changes the settings
 	Config   webrtc.Configuration        // STUN, TURN and policy
 	Audio    string                      // MIME type of sound; empty: none
+	HEVC     bool                        // pictures are H.265
 	NoRepair bool                        // losses are not reported
 	Profile  string                      // profile-level-id; 640028
 	HTTP     *http.Client                // http.DefaultClient
@@ -75,15 +79,45 @@ type Refused struct {
 
 func (r *Refused) Error() string { return fmt.Sprintf("status %d: %s", r.Status, r.Body) }
 
+// socketBuffer is the kernel's: what is lost is to be the line's loss, and not that of a client that was not given the processor.
+const socketBuffer = 4 << 20
+
+// peer makes a connection with a socket of its own, which is closed after it.
 func (o Options) peer() (*webrtc.PeerConnection, error) {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, err
+	}
+	if err := conn.SetReadBuffer(socketBuffer); err != nil {
+		return nil, err
+	}
+	quiet := &logging.DefaultLoggerFactory{DefaultLogLevel: logging.LogLevelDisabled}
+	mux := webrtc.NewICEUDPMux(quiet.NewLogger("ice"), conn)
+	pc, err := o.peerOn(mux)
+	if err != nil {
+		return nil, errors.Join(err, mux.Close())
+	}
+	var once sync.Once
+	pc.SCTP().Transport().OnStateChange(func(s webrtc.DTLSTransportState) {
+		if s == webrtc.DTLSTransportStateClosed || s == webrtc.DTLSTransportStateFailed {
+			once.Do(func() { _ = mux.Close() }) // it is only a test's
+		}
+	})
+	return pc, nil
+}
+
+func (o Options) peerOn(mux ice.UDPMux) (*webrtc.PeerConnection, error) {
 	media := &webrtc.MediaEngine{}
 	profile := o.Profile
 	if profile == "" {
 		profile = "640028"
 	}
-	err := media.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: webrtc.RTPCodecCapability{
-		MimeType: webrtc.MimeTypeH264, ClockRate: 90000, SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile,
-		RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}}}}, webrtc.RTPCodecTypeVideo)
+	pictures := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000, RTCPFeedback: []webrtc.RTCPFeedback{{Type: "nack"}, {Type: "nack", Parameter: "pli"}},
+		SDPFmtpLine: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=" + profile}
+	if o.HEVC {
+		pictures.MimeType, pictures.SDPFmtpLine = webrtc.MimeTypeH265, ""
+	}
+	err := media.RegisterCodec(webrtc.RTPCodecParameters{PayloadType: 96, RTPCodecCapability: pictures}, webrtc.RTPCodecTypeVideo)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +147,7 @@ func (o Options) peer() (*webrtc.PeerConnection, error) {
 	chain.Add(reports)
 	e := webrtc.SettingEngine{}
 	e.SetIncludeLoopbackCandidate(true)
+	e.SetICEUDPMux(mux)
 	e.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
 	e.SetRelayAcceptanceMinWait(0)

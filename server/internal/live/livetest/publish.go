@@ -28,13 +28,17 @@ type Publisher struct {
 
 // Publish connects to a WHIP endpoint and begins to send once it is connected. The sound is a run of numbered packets.
 func Publish(ctx context.Context, to string, f Footage, o Options) (*Publisher, error) {
+	mime := webrtc.MimeTypeH264
+	if o.HEVC = f.HEVC; f.HEVC {
+		mime = webrtc.MimeTypeH265
+	}
 	pc, err := o.peer()
 	if err != nil {
 		return nil, err
 	}
 	p := &Publisher{}
 	fail := func(err error) (*Publisher, error) { return nil, errors.Join(err, pc.Close()) }
-	if p.video, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeH264, ClockRate: 90000}, "video", "film"); err != nil {
+	if p.video, err = webrtc.NewTrackLocalStaticRTP(webrtc.RTPCodecCapability{MimeType: mime, ClockRate: 90000}, "video", "film"); err != nil {
 		return fail(err)
 	}
 	if err := p.send(pc, p.video, true); err != nil {
@@ -90,7 +94,11 @@ func (p *Publisher) send(pc *webrtc.PeerConnection, track webrtc.TrackLocal, cou
 }
 
 func (p *Publisher) play(ctx context.Context, f Footage) {
-	pack := rtp.NewPacketizer(mtu, 96, 1, &codecs.H264Payloader{}, rtp.NewRandomSequencer(), 90000)
+	payloader := rtp.Payloader(&codecs.H264Payloader{})
+	if f.HEVC {
+		payloader = &codecs.H265Payloader{}
+	}
+	pack := rtp.NewPacketizer(mtu, 96, 1, payloader, rtp.NewRandomSequencer(), 90000)
 	ticks := uint32(f.Every.Seconds() * 90000)
 	tick := time.NewTicker(f.Every)
 	defer tick.Stop()

@@ -13,8 +13,11 @@ function release() {
   pressed = 0;
   for (const [id, html] of waiting) {
     const box = document.getElementById(id);
+    const fresh = document.createElement('div');
+    fresh.innerHTML = html;
+    if (fresh.innerHTML === box.innerHTML.trim()) continue;
     const focused = box.contains(document.activeElement) ? document.activeElement.id : '';
-    box.innerHTML = html;
+    box.replaceChildren(...fresh.childNodes);
     if (focused) (document.getElementById(focused) ?? box.querySelector('button:enabled'))?.focus({ preventScroll: true });
   }
   waiting.clear();

@@ -164,7 +164,24 @@ func (p *page) content(a *verify.About) {
 	if a.Marks > 0 {
 		p.row(text{"important marks", "重点标记"}, "%d", a.Marks)
 	}
+	p.faults(a)
 }
+
+// faults tells what the device says went wrong meanwhile: it is part of what is sealed, and no reason to doubt the rest.
+func (p *page) faults(a *verify.About) {
+	if a.Faults == 0 {
+		return
+	}
+	p.row(text{"faults, as the device says", "设备报告的故障"}, "%d", a.Faults)
+	for _, f := range a.Told[:min(len(a.Told), shownFaults)] {
+		p.row(text{"fault", "故障"}, "%s: %s", f.Why, f.Detail)
+	}
+	if rest := a.Faults - uint64(min(len(a.Told), shownFaults)); rest > 0 {
+		p.row(text{"fault", "故障"}, text{"%d more; data/chain.jsonl has all", "另有 %d 项，全部见 data/chain.jsonl"}.in(p.lang), rest)
+	}
+}
+
+const shownFaults = 10
 
 // device says whose TPM sealed, and with what software.
 func (p *page) device(r *verify.Report) {

@@ -45,10 +45,11 @@ export class Watch {
 
   #drop() {
     clearTimeout(this.timer);
-    this.pc?.close();
-    this.pc = null;
-    if (this.session) fetch(this.session, { method: 'DELETE', keepalive: true }).catch(() => 0); // the server notices all the same
-    this.session = null;
+    const { pc, session } = this;
+    this.pc = this.session = null;
+    if (!session) return pc?.close();
+    // Closed ahead of the DELETE, the connection would have the server answer that there is no such session.
+    fetch(session, { method: 'DELETE', keepalive: true }).catch(() => 0).finally(() => pc?.close()); // the server notices all the same
   }
 
   async #ask() {
