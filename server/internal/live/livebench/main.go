@@ -26,8 +26,8 @@ import (
 const film = "/usr/share/forensics-samples/original-files/movie1/VID_20191220_170832.mp4"
 
 const (
-	startWait    = 20 * time.Second // for all viewers to have the stream
-	unfinished   = 300              // packets of the publisher that may be on their way: two keyframes
+	startWait  = 20 * time.Second // for all viewers to have the stream
+	unfinished = 300              // packets of the publisher that may be on their way: two keyframes
 )
 
 // step is what so many viewers at once meant.
