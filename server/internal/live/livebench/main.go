@@ -199,7 +199,8 @@ func (c *crowd) with(ctx context.Context, n int, span time.Duration, sent *atomi
 	if err != nil {
 		return s, err
 	}
-	ours, began, first := cpu(), time.Now(), sent.Load()
+	ours, first, now := cpu(), sent.Load(), time.Now
+	began := now()
 	select {
 	case <-time.After(span):
 	case <-ctx.Done():
@@ -210,7 +211,7 @@ func (c *crowd) with(ctx context.Context, n int, span time.Duration, sent *atomi
 	if err != nil {
 		return s, err
 	}
-	took := time.Since(began).Seconds()
+	took := now().Sub(began).Seconds()
 	s.CPU, s.Machine = (after-theirs)/took, (cpu()-ours)/took
 	s.PerViewer = s.CPU / float64(n)
 	for i, v := range all {
