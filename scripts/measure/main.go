@@ -37,6 +37,7 @@ var benches = []bench{
 	{"review", review},
 	{"playback", playback},
 	{"viewers", viewers},
+	{"relay", relay},
 	{"live", recording},
 }
 

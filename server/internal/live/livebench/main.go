@@ -10,8 +10,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,18 +20,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/pion/logging"
-	"github.com/pion/webrtc/v4"
-
 	"camseal/server/internal/live/livetest"
 )
 
 const film = "/usr/share/forensics-samples/original-files/movie1/VID_20191220_170832.mp4"
 
 const (
-	viewerBuffer = 1 << 20          // bytes, of the kernel's for each client
-	startWait    = 20 * time.Second // for all viewers to have the stream
-	unfinished   = 300              // packets of the publisher that may be on their way: two keyframes
+	startWait  = 20 * time.Second // for all viewers to have the stream
+	unfinished = 300              // packets of the publisher that may be on their way: two keyframes
 )
 
 // step is what so many viewers at once meant.
@@ -115,7 +109,7 @@ func measure(ctx context.Context, numbers []string, span time.Duration, bits, fi
 }
 
 // against measures the relay at base.
-func against(ctx context.Context, base string, numbers []string, span time.Duration, bits, firsts int) (err error) {
+func against(ctx context.Context, base string, numbers []string, span time.Duration, bits, firsts int) error {
 	footage, err := livetest.Coded(ctx, film, 10, bits, 60, "-s", "1280x720")
 	if err != nil {
 		return err
@@ -124,12 +118,20 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 	if err != nil {
 		return err
 	}
-	defer func() { _ = p.Stop() }() // the process ends
-	var r result
+	r, err := figures(ctx, base, numbers, span, firsts, p)
+	if err := errors.Join(err, p.Stop()); err != nil {
+		return err
+	}
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "\t")
+	return e.Encode(r)
+}
+
+func figures(ctx context.Context, base string, numbers []string, span time.Duration, firsts int, p *livetest.Publisher) (r result, err error) {
 	for range firsts {
 		ms, err := first(ctx, base)
 		if err != nil {
-			return err
+			return r, err
 		}
 		r.First = append(r.First, ms)
 	}
@@ -137,15 +139,15 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 		r.FirstP50 = sorted[len(sorted)/2]
 	}
 	c := crowd{base: base}
-	defer func() { err = errors.Join(err, c.leave(ctx)) }()
+	defer c.leave(ctx)
 	for _, n := range numbers {
 		n, err := strconv.Atoi(n)
 		if err != nil {
-			return err
+			return r, err
 		}
 		s, err := c.with(ctx, n, span, &p.Sent)
 		if err != nil {
-			return err
+			return r, err
 		}
 		fmt.Fprintf(os.Stderr, "%+v\n", s)
 		r.Steps = append(r.Steps, s)
@@ -155,9 +157,7 @@ func against(ctx context.Context, base string, numbers []string, span time.Durat
 		}
 		r.Enough = n
 	}
-	e := json.NewEncoder(os.Stdout)
-	e.SetIndent("", "\t")
-	return e.Encode(r)
+	return r, nil
 }
 
 // first is how long one viewer's first keyframe took, ms.
@@ -173,11 +173,10 @@ func first(ctx context.Context, base string) (float64, error) {
 	return float64(s.First.Microseconds()) / 1000, v.Delete(ctx)
 }
 
-// crowd are viewers of one stream, each with a socket of its own.
+// crowd are viewers of one stream.
 type crowd struct {
-	base  string
-	all   []*livetest.Viewer
-	conns []*net.UDPConn
+	base string
+	all  []*livetest.Viewer
 }
 
 // with measures so many viewers at once of what is sent. Those that there are stay.
@@ -200,7 +199,8 @@ func (c *crowd) with(ctx context.Context, n int, span time.Duration, sent *atomi
 	if err != nil {
 		return s, err
 	}
-	ours, began, first := cpu(), time.Now(), sent.Load()
+	ours, first, now := cpu(), sent.Load(), time.Now
+	began := now()
 	select {
 	case <-time.After(span):
 	case <-ctx.Done():
@@ -211,7 +211,7 @@ func (c *crowd) with(ctx context.Context, n int, span time.Duration, sent *atomi
 	if err != nil {
 		return s, err
 	}
-	took := time.Since(began).Seconds()
+	took := now().Sub(began).Seconds()
 	s.CPU, s.Machine = (after-theirs)/took, (cpu()-ours)/took
 	s.PerViewer = s.CPU / float64(n)
 	for i, v := range all {
@@ -231,16 +231,7 @@ func (c *crowd) with(ctx context.Context, n int, span time.Duration, sent *atomi
 
 // enter connects one more.
 func (c *crowd) enter(ctx context.Context) error {
-	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	if err != nil {
-		return err
-	}
-	c.conns = append(c.conns, conn)
-	if err := conn.SetReadBuffer(viewerBuffer); err != nil { // what is lost is to be the relay's loss, and not that of a client that was not given the processor
-		return err
-	}
-	mux := webrtc.NewICEUDPMux(logging.NewDefaultLeveledLoggerForScope("ice", logging.LogLevelDisabled, io.Discard), conn)
-	v, err := livetest.Watch(ctx, c.base+"/whep/bench", false, livetest.Options{NoRepair: true, Engine: func(e *webrtc.SettingEngine) { e.SetICEUDPMux(mux) }})
+	v, err := livetest.Watch(ctx, c.base+"/whep/bench", false, livetest.Options{NoRepair: true})
 	if err == nil {
 		c.all = append(c.all, v)
 	}
@@ -248,14 +239,10 @@ func (c *crowd) enter(ctx context.Context) error {
 }
 
 // leave ends all.
-func (c *crowd) leave(ctx context.Context) (err error) {
+func (c *crowd) leave(ctx context.Context) {
 	for _, v := range c.all {
 		_ = v.Delete(ctx) // the relay may have ended it before
 	}
-	for _, c := range c.conns {
-		err = errors.Join(err, c.Close())
-	}
-	return err
 }
 
 // await waits until viewers have the stream, and says how many have not in time.
