@@ -30,6 +30,7 @@ func crashFiles(s *system) map[string][]byte {
 
 // TestAgentKilled kills the agent at seeded moments of an import; each time the next agent goes on.
 func TestAgentKilled(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	files := crashFiles(s)
 	for i, at := range moments(1, seeds(), 700*time.Millisecond) {
@@ -51,6 +52,7 @@ func TestAgentKilled(t *testing.T) {
 
 // TestServerKilled kills the server at seeded moments of an import; the agent waits and goes on.
 func TestServerKilled(t *testing.T) {
+	t.Parallel()
 	s := newSystem(t)
 	files := crashFiles(s)
 	agent := start(t, "camseal-agent", s.importing()...)

@@ -116,9 +116,13 @@ func stepsByFrames(t *testing.T, w *window) {
 
 func loops(t *testing.T, w *window) {
 	t.Helper()
-	w.run(chromedp.Evaluate(thePlayer+`.go(2)`, nil))
+	settled := func(at string) {
+		w.run(chromedp.Evaluate(thePlayer+`.go(`+at+`)`, nil))
+		w.until("second "+at, `(v => !v.seeking && Math.abs(v.currentTime - `+at+`) < 0.05)(`+theVideo+`)`)
+	}
+	settled("2")
 	w.press("i")
-	w.run(chromedp.Evaluate(thePlayer+`.go(2.6)`, nil))
+	settled("2.6")
 	w.press("o", "p", " ")
 	w.run(chromedp.Evaluate(`(v => { window.turns = 0; v.addEventListener('seeking', () => { if (Math.abs(v.currentTime - 2) < 0.05) window.turns++; }); })(`+theVideo+`)`, nil))
 	w.until("three turns of the loop", `window.turns >= 3`)

@@ -66,6 +66,7 @@ func (p *powered) cut(others ...*process) {
 
 // TestPowerCutDuringImport cuts the power of everything at seeded changes of the disk; afterwards all goes on, and nothing is lost.
 func TestPowerCutDuringImport(t *testing.T) {
+	t.Parallel()
 	p := newPowered(t)
 	files := crashFiles(p.system)
 	random := rand.New(rand.NewPCG(6, 1))
@@ -120,6 +121,7 @@ type agentState struct {
 // TestPowerCutWhileCapturing cuts the power of everything at seeded moments while a camera is being recorded. Afterwards nothing that was sealed
 // is lost, every recording ends, and none is wrong.
 func TestPowerCutWhileCapturing(t *testing.T) {
+	t.Parallel()
 	camera, err := recorder.Start(t.Context(), recorder.Config{Size: "320x240", Bitrate: "300k", GOP: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

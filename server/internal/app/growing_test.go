@@ -82,6 +82,9 @@ func (d *device) poll(r *rig, report transport.Report) <-chan transport.Orders {
 	check(d.t, err)
 	c := d.client(r)
 	changed := r.core.duty.Changed()
+	if now, ok := r.core.duty.Recorder(d.id()); !ok || !now.Online { // who comes on duty is answered at once
+		check(d.t, c.do("POST", "/v1/orders", raw, &transport.Orders{}))
+	}
 	go func() {
 		var o transport.Orders
 		if err := c.do("POST", "/v1/orders", raw, &o); err == nil {

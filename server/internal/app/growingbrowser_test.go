@@ -115,6 +115,7 @@ func TestWatchingARecordingThatGrows(t *testing.T) {
 	_, err = d.client(r).stored(c.rec)
 	check(t, err)
 	holds(t, ctx, "the page says that it was ended", `document.querySelector('[data-word=says]').textContent.includes('ended')`)
+	holds(t, ctx, "the rest is offered", `document.querySelector('[data-note=newer] button')`)
 	check(t, chromedp.Run(ctx, chromedp.Evaluate(`document.querySelector('[data-note=newer] button').click()`, nil)))
 	holds(t, ctx, "the new parts are there", `document.querySelector('camseal-picture').parts.length === 13`)
 	check(t, chromedp.Run(ctx, chromedp.Navigate(r.page+"/recordings/"+c.rec.String()+"?lang=en&at=newest")))
