@@ -524,6 +524,20 @@ func (w *window) until(what, expression string) {
 	})
 }
 
+// click clicks, as a mouse does, what is to be clicked once it stands still: a page moves while it comes in.
+func (w *window) click(selectors ...string) {
+	w.t.Helper()
+	for _, selector := range selectors {
+		w.until(selector+" to stand still", fmt.Sprintf(`(e => {
+			if (!e || document.readyState !== 'complete') return false;
+			const r = e.getBoundingClientRect(), at = [r.x, r.y, r.width, innerWidth, scrollY].join();
+			window.stands = window.stands?.at === at ? {at, n: window.stands.n + 1} : {at, n: 0};
+			return window.stands.n >= 5;
+		})(document.querySelector(%q))`, selector))
+		w.run(chromedp.Click(selector, chromedp.ByQuery))
+	}
+}
+
 // tabTo presses Tab until the condition holds.
 func (w *window) tabTo(what, expression string) {
 	w.t.Helper()

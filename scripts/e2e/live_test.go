@@ -163,7 +163,7 @@ func (w *window) watch(r *onDuty, one string) {
 	d.fill("purpose", "supervision")
 	d.send(`main form.fields button`)
 	w.until("a button to watch", theScreen+`?.querySelector('[data-do=watch]:not([hidden])') !== null`)
-	w.run(chromedp.Click(`camseal-live [data-do=watch]`))
+	w.click(`camseal-live [data-do=watch]`)
 	w.until("pictures", `Number(`+theScreen+`.dataset.frames ?? 0) > 20`)
 	t.Logf("first picture after %s ms", ask[string](w, theScreen+`.dataset.firstMs`))
 	r.until("the recorder to show that it is watched", func(s dutyState) bool { return s.Watched == 1 && s.Publishing })
@@ -180,13 +180,13 @@ func (w *window) watch(r *onDuty, one string) {
 	}
 	n := ask[int](w, `Number(`+theScreen+`.dataset.frames)`)
 	d.visit(one + "?lang=en")
-	w.run(chromedp.Click(`camseal-live [data-do=watch]`))
+	w.click(`camseal-live [data-do=watch]`)
 	w.until("pictures on the recorder's page", `Number(`+theScreen+`.dataset.frames ?? 0) > 20`)
 	w.shot("live-one-watched")
 	if n <= 20 {
 		t.Errorf("%d pictures on the wall", n)
 	}
-	w.run(chromedp.Click(`camseal-live [data-do=stop]`))
+	w.click(`camseal-live [data-do=stop]`)
 	r.until("nobody to watch", func(s dutyState) bool { return s.Watched == 0 })
 }
 

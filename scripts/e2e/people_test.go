@@ -44,7 +44,7 @@ func TestBrowserSignIn(t *testing.T) {
 	w.visit("/people/new")
 	look(w, "new")
 	fill(w, map[string]string{"login": "zhang.min", "name": "张敏 <b>&</b>", "body": "市文化市场综合行政执法总队"})
-	w.run(chromedp.Click(`input[value=custodian]`, chromedp.ByQuery), chromedp.Click(`.fields button`, chromedp.ByQuery))
+	w.click(`input[value=custodian]`, `.fields button`)
 	w.until("the link to hand over", `document.querySelector('.link') !== null`)
 	link = ask[string](w, `document.querySelector('.link').textContent`)
 	shoot(w, "people-handover")
@@ -57,14 +57,14 @@ func TestBrowserSignIn(t *testing.T) {
 	if ask[bool](w, `document.body.textContent.includes('/original')`) || !ask[bool](w, `/角色无权|may not do this/.test(document.body.textContent)`) {
 		t.Error("an administrator is shown a recording")
 	}
-	w.run(chromedp.Click(`.out button`, chromedp.ByQuery))
+	w.click(`.out button`)
 	w.until("the page to sign in at", `location.pathname == '/sign-in'`)
 	w.visit(strings.TrimPrefix(link, "http://"+s.web))
 	look(w, "link")
 	fill(w, map[string]string{"password": "correct horse battery", "again": "correct horse battery"})
 	w.run(chromedp.KeyEvent(kb.Enter))
 	w.until("to be signed in", `document.querySelector('.me')?.textContent.includes('张敏')`)
-	w.run(chromedp.Click(`.out button`, chromedp.ByQuery))
+	w.click(`.out button`)
 	w.until("the page to sign in at", `location.pathname == '/sign-in'`)
 
 	w.visit("/recordings/" + rec) // asks to sign in, and goes on there
@@ -192,13 +192,13 @@ func TestBrowserSignInWithAProvider(t *testing.T) {
 	mustRun(t, "camseal-server", s.serverCommand("account", "add", "--login", "the-reviewer", "--name", "王芳", "--role", "reviewer", "--body", "法制审核处")...)
 	w := openTab(t, s)
 	w.run(chromedp.Navigate(page + "/unrecorded?lang=en"))
-	w.run(chromedp.Click(`a[href^="/sign-in/provider"]`, chromedp.ByQuery))
+	w.click(`a[href^="/sign-in/provider"]`)
 	w.until("the provider's page", `document.querySelector('#agree') !== null`)
 	at := ask[string](w, `location.href`)
-	w.run(chromedp.Click(`#agree`, chromedp.ByQuery))
+	w.click(`#agree`)
 	w.until("to be signed in, on the page asked for first", `location.pathname == '/unrecorded' && document.querySelector('.me')?.textContent.includes('王芳')`)
 	w.run(chromedp.Navigate(at))
-	w.run(chromedp.Click(`#link`, chromedp.ByQuery))
+	w.click(`#link`)
 	w.until("to be led to the page", `location.pathname == '/unrecorded' && document.querySelector('.me')?.textContent.includes('王芳')`)
 	if got := w.said(); len(got) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(got, "\n"))

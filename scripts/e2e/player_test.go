@@ -201,7 +201,7 @@ func listsKeys(t *testing.T, w *window) {
 	w.press("?")
 	w.until("the list of keys", `document.querySelectorAll('dialog.keys kbd').length >= 20`)
 	w.shot("player-keys")
-	w.run(chromedp.Click(`dialog.keys input`))
+	w.click(`dialog.keys input`)
 	w.press(kb.Escape)
 	w.until("the list to close", `!document.querySelector('dialog')`)
 	w.run(chromedp.Evaluate(thePlayer+`.go(1)`, nil))
