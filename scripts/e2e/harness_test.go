@@ -303,8 +303,10 @@ func (s *system) startServer() {
 			return false
 		}
 		_ = c.Close()
-		_, err = os.Stat(s.path("server/admin.sock"))
-		return err == nil
+		if c, err = net.Dial("unix", s.path("server/admin.sock")); err != nil { // one that was killed leaves its socket
+			return false
+		}
+		return c.Close() == nil
 	})
 }
 
